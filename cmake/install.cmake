@@ -1,0 +1,1 @@
+# Filled in with the package: find_package(upconv), pkg-config.

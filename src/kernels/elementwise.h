@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// Element-wise activations on raw spans, vectorised on Highway for every target, forward and gradient.
+// Formulas and derivatives at kinks are Keras's on the JAX backend (docs/keras_parity.md). float32 and float64; the half
+// types are converted, computed in float32 and rounded once by ops/elementwise.
+#pragma once
+
+#include <cstdint>
+
+namespace upconv::kernels {
+
+/// The element-wise functions; names are Keras's. leaky_relu is its own entry because its kink differs from relu's.
+enum class Activation : std::uint8_t {
+  linear, relu, leaky_relu, relu6, elu, selu, celu, gelu, gelu_tanh, silu, hard_silu, mish, sigmoid, hard_sigmoid,
+  hard_sigmoid_keras2, log_sigmoid, sparse_sigmoid, softplus, sparse_plus, softsign, squareplus, tanh, exponential,
+  tanh_shrink, hard_tanh, soft_shrink, hard_shrink, threshold,
+};
+
+/// A function with its parameters. Meaning of a, b, c by function (unused ones are 0):
+///   relu: a = negative_slope, b = max_value (infinity: none), c = threshold;   leaky_relu: a = negative_slope;
+///   elu, celu: a = alpha;   squareplus: a = b;   soft_shrink, hard_shrink: a = threshold;
+///   threshold: a = threshold, b = default_value.
+struct ActivationSpec {
+  Activation function = Activation::linear;
+  double a = 0, b = 0, c = 0;
+};
+
+/// y[i] = f(x[i]); x may equal y. `target` is an index from isa.h. Any alignment, any count. noexcept, no allocation.
+void activate(const ActivationSpec& spec, const float* x, float* y, std::int64_t count, int target) noexcept;
+void activate(const ActivationSpec& spec, const double* x, double* y, std::int64_t count, int target) noexcept;
+
+/// dx[i] = dy[i] * f'(x[i]); y[i] = f(x[i]) may be used by functions whose derivative is cheaper from it. dx may equal dy.
+void activate_gradient(const ActivationSpec& spec, const float* x, const float* y, const float* dy, float* dx,
+                       std::int64_t count, int target) noexcept;
+void activate_gradient(const ActivationSpec& spec, const double* x, const double* y, const double* dy, double* dx,
+                       std::int64_t count, int target) noexcept;
+
+}  // namespace upconv::kernels
