@@ -10,9 +10,10 @@ ArgumentError::ArgumentError(std::string argument, const std::string& message)
 ArgumentError::~ArgumentError() = default;
 
 static std::string file_message(const std::string& path, const std::string& where, const std::string& message) {
-  std::string text = base::escaped(path);
-  if (!where.empty()) text += (text.empty() ? "" : ": ") + base::escaped(where);
-  return text + (text.empty() ? "" : ": ") + base::escaped(message);
+  std::vector<std::string> parts;
+  for (const std::string* part : {&path, &where, &message})
+    if (!part->empty()) parts.push_back(base::escaped(*part));
+  return base::join(parts, ": ");
 }
 
 FileError::FileError(std::string path, std::string where, const std::string& message, Kind kind)

@@ -5,6 +5,7 @@
 #include <oneapi/tbb/task_arena.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <mutex>
@@ -39,7 +40,7 @@ class TbbExecutor final : public Executor {
       for (std::int64_t i = 0; i < tasks; ++i) task(context, i);
       return;
     }
-    tbb::task_arena arena(threads);
+    tbb::task_arena arena(std::min(threads, processors_));   // oneTBB prints a warning when asked for more
     arena.execute([&] {
       tbb::parallel_for(std::int64_t{0}, tasks, std::int64_t{1}, [&](std::int64_t i) { task(context, i); },
                         tbb::simple_partitioner());
