@@ -24,14 +24,14 @@ struct ActivationSpec {
   double a = 0, b = 0, c = 0;
 };
 
-/// y[i] = f(x[i]); x may equal y. `target` is an index from isa.h. Any alignment, any count. noexcept, no allocation.
-void activate(const ActivationSpec& spec, const float* x, float* y, std::int64_t count, int target) noexcept;
-void activate(const ActivationSpec& spec, const double* x, double* y, std::int64_t count, int target) noexcept;
+/// y[i] = f(x[i]); x may equal y. `isa`: an index into isas(). Any alignment, any count; no allocation.
+void activate(const ActivationSpec& spec, const float* x, float* y, std::int64_t count, int isa) noexcept;
+void activate(const ActivationSpec& spec, const double* x, double* y, std::int64_t count, int isa) noexcept;
 
-/// dx[i] = dy[i] * f'(x[i]); y[i] = f(x[i]) may be used by functions whose derivative is cheaper from it. dx may equal dy.
-void activate_gradient(const ActivationSpec& spec, const float* x, const float* y, const float* dy, float* dx,
-                       std::int64_t count, int target) noexcept;
-void activate_gradient(const ActivationSpec& spec, const double* x, const double* y, const double* dy, double* dx,
-                       std::int64_t count, int target) noexcept;
+/// dx[i] = dy[i] * f'(x[i]); dx may equal dy.
+void activate_gradient(const ActivationSpec& spec, const float* x, const float* dy, float* dx, std::int64_t count,
+                       int isa) noexcept;
+void activate_gradient(const ActivationSpec& spec, const double* x, const double* dy, double* dx, std::int64_t count,
+                       int isa) noexcept;
 
 }  // namespace upconv::kernels

@@ -2,17 +2,9 @@
 // Gradients with respect to kernel and bias, channels_last. Sums run in a fixed order: the same bits for any threads.
 #pragma once
 
-#include "ops/geometry.h"
-#include "upconv/conv_transpose.h"
+#include "ops/plan.h"
 
 namespace upconv::ops {
-
-/// How a gradient is spread: resolved from ExecutionOptions once.
-struct Execution {
-  Executor* executor;
-  int threads;
-  int isa;
-};
 
 /// dkernel[kh,kw,co,ci] = sum over n,h,w of dy[n,oh,ow,co] * x[n,h,w,ci]; written as double.
 /// Error of each element: at most 32 u * sum|dy||x| (chains of 256 products, then double).

@@ -13,7 +13,7 @@ namespace {
 template <class T>
 void exact_on_integers(int isa) {
   test::Random random(20261);
-  const ops::Execution execution{default_executor().get(), 2, isa};
+  const ops::Execution execution{default_executor(), 2, isa, Math::exact};
   for (int i = 0; i < 400; ++i) {
     const ops::Geometry g = test::random_geometry(random);
     const auto x = test::integers<T>(random, g.input_elements()), dy = test::integers<T>(random, g.output_elements());
@@ -46,9 +46,9 @@ TEST(KernelGradient, SameBitsForAnyThreads) {
   for (float& v : x) v = normal(random);
   for (float& v : dy) v = normal(random);
   std::vector<double> one(static_cast<std::size_t>(g.kernel_elements())), many(one.size());
-  ops::kernel_gradient(g, x.data(), dy.data(), one.data(), {default_executor().get(), 1, 0});
+  ops::kernel_gradient(g, x.data(), dy.data(), one.data(), {default_executor(), 1, 0, Math::exact});
   for (const int threads : {2, 3, 8}) {
-    ops::kernel_gradient(g, x.data(), dy.data(), many.data(), {default_executor().get(), threads, 0});
+    ops::kernel_gradient(g, x.data(), dy.data(), many.data(), {default_executor(), threads, 0, Math::exact});
     EXPECT_EQ(one, many) << threads;
   }
 }

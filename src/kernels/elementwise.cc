@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/elementwise.cc"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include <algorithm>
+#include <limits>
+
+#include "kernels/dispatch.h"
+#include "kernels/elementwise-inl.h"
+#include "kernels/elementwise.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace upconv::kernels::HWY_NAMESPACE {
+
+bool IsTranscendental(Activation function) {
+  switch (function) {
+    case Activation::elu: case Activation::selu: case Activation::celu: case Activation::gelu: case Activation::gelu_tanh:
+    case Activation::silu: case Activation::mish: case Activation::sigmoid: case Activation::log_sigmoid:
+    case Activation::softplus: case Activation::tanh: case Activation::tanh_shrink: case Activation::exponential:
+      return true;
+    default:
+      return false;
+  }
+}
+
+/// Loads as double lanes, stores back: a vector of doubles at a time.
+template <class T>
+struct InDouble {
+  using D = hn::ScalableTag<double>;
+  using DT = hn::Rebind<T, D>;
+  static HWY_INLINE hn::Vec<D> Load(const T* from) {
+    if constexpr (std::is_same_v<T, double>) return hn::LoadU(D(), from);
+    else return hn::PromoteTo(D(), hn::LoadU(DT(), from));
+  }
+  static HWY_INLINE void Store(hn::Vec<D> value, T* to) {
+    if constexpr (std::is_same_v<T, double>) hn::StoreU(value, D(), to);
+    else hn::StoreU(hn::DemoteTo(DT(), value), DT(), to);
+  }
+};
+
+/// Calls step(offset) for whole vectors of `lanes`; the tail goes through padded copies.
+template <class T, class F>
+HWY_INLINE void Walk(const T* x, const T* dy, T* out, std::int64_t count, std::size_t lanes, const F& step) {
+  const auto n = static_cast<std::int64_t>(lanes);
+  std::int64_t i = 0;
+  for (; i + n <= count; i += n) step(x + i, dy ? dy + i : nullptr, out + i);
+  if (i == count) return;
+  HWY_ALIGN T px[hn::MaxLanes(hn::ScalableTag<T>())] = {}, pdy[hn::MaxLanes(hn::ScalableTag<T>())] = {};
+  HWY_ALIGN T po[hn::MaxLanes(hn::ScalableTag<T>())];
+  std::copy_n(x + i, count - i, px);
+  if (dy) std::copy_n(dy + i, count - i, pdy);
+  step(px, dy ? pdy : nullptr, po);
+  std::copy_n(po, count - i, out + i);
+}
+
+template <class T>
+ActivationSpec Rounded(ActivationSpec spec) {           // Keras casts parameters to the element type first
+  spec.a = static_cast<double>(static_cast<T>(spec.a));
+  spec.b = static_cast<double>(static_cast<T>(spec.b));
+  spec.c = static_cast<double>(static_cast<T>(spec.c));
+  return spec;
+}
+
+template <class T>
+void Activate(const ActivationSpec& given, const T* x, T* y, std::int64_t count) {
+  const ActivationSpec spec = Rounded<T>(given);
+  if (IsTranscendental(spec.function)) {
+    const Transcendental f{spec};
+    return Walk<T>(x, nullptr, y, count, hn::Lanes(hn::ScalableTag<double>()),
+                   [&](const T* in, const T*, T* out) HWY_ATTR { InDouble<T>::Store(f.Forward(InDouble<T>::Load(in)), out); });
+  }
+  const hn::ScalableTag<T> d;
+  const Algebraic<hn::ScalableTag<T>> f{d, spec};
+  Walk<T>(x, nullptr, y, count, hn::Lanes(d),
+          [&](const T* in, const T*, T* out) HWY_ATTR { hn::StoreU(f.Forward(hn::LoadU(d, in)), d, out); });
+}
+
+template <class T>
+void ActivateGradient(const ActivationSpec& given, const T* x, const T* dy, T* dx, std::int64_t count) {
+  const ActivationSpec spec = Rounded<T>(given);
+  if (IsTranscendental(spec.function)) {
+    const Transcendental f{spec};
+    return Walk<T>(x, dy, dx, count, hn::Lanes(hn::ScalableTag<double>()), [&](const T* in, const T* g, T* out) HWY_ATTR {
+      InDouble<T>::Store(hn::Mul(f.Slope(InDouble<T>::Load(in)), InDouble<T>::Load(g)), out);
+    });
+  }
+  const hn::ScalableTag<T> d;
+  const Algebraic<hn::ScalableTag<T>> f{d, spec};
+  Walk<T>(x, dy, dx, count, hn::Lanes(d), [&](const T* in, const T* g, T* out) HWY_ATTR {
+    const auto slope = f.Slope(hn::LoadU(d, in));
+    // A slope of zero is a branch not taken: it stops an infinite or NaN dy, as jnp.where does.
+    hn::StoreU(hn::IfThenZeroElse(hn::Eq(slope, hn::Zero(d)), hn::Mul(slope, hn::LoadU(d, g))), d, out);
+  });
+}
+
+void ActivateFloat(const ActivationSpec& spec, const float* x, float* y, std::int64_t n) { Activate(spec, x, y, n); }
+void ActivateDouble(const ActivationSpec& spec, const double* x, double* y, std::int64_t n) { Activate(spec, x, y, n); }
+void GradientFloat(const ActivationSpec& spec, const float* x, const float* dy, float* dx, std::int64_t n) {
+  ActivateGradient(spec, x, dy, dx, n);
+}
+void GradientDouble(const ActivationSpec& spec, const double* x, const double* dy, double* dx, std::int64_t n) {
+  ActivateGradient(spec, x, dy, dx, n);
+}
+
+}  // namespace upconv::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace upconv::kernels {
+
+HWY_EXPORT(ActivateFloat);
+HWY_EXPORT(ActivateDouble);
+HWY_EXPORT(GradientFloat);
+HWY_EXPORT(GradientDouble);
+
+void activate(const ActivationSpec& spec, const float* x, float* y, std::int64_t count, int isa) noexcept {
+  if (spec.function == Activation::linear && x == y) return;
+  UPCONV_DISPATCH(ActivateFloat, isa)(spec, x, y, count);
+}
+void activate(const ActivationSpec& spec, const double* x, double* y, std::int64_t count, int isa) noexcept {
+  if (spec.function == Activation::linear && x == y) return;
+  UPCONV_DISPATCH(ActivateDouble, isa)(spec, x, y, count);
+}
+void activate_gradient(const ActivationSpec& spec, const float* x, const float* dy, float* dx, std::int64_t count,
+                       int isa) noexcept {
+  UPCONV_DISPATCH(GradientFloat, isa)(spec, x, dy, dx, count);
+}
+void activate_gradient(const ActivationSpec& spec, const double* x, const double* dy, double* dx, std::int64_t count,
+                       int isa) noexcept {
+  UPCONV_DISPATCH(GradientDouble, isa)(spec, x, dy, dx, count);
+}
+
+}  // namespace upconv::kernels
+#endif  // HWY_ONCE

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the algorithms share: the resolved execution of a call, and one maker an algorithm.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "ops/conv_transpose.h"
+
+namespace upconv::ops {
+
+/// ExecutionOptions with every default resolved.
+struct Execution {
+  std::shared_ptr<Executor> executor;
+  int threads;
+  int isa;
+  Math math;
+};
+
+/// Throws ArgumentError for a wrong thread count or instruction set.
+Execution resolve(const ExecutionOptions& options);
+
+/// Places in algorithm_names().
+enum AlgorithmIndex : std::size_t { kPhaseGemm, kReference };
+
+/// Half types compute in float32.
+inline DType compute_dtype(DType storage) noexcept {
+  return storage == DType::float64 ? DType::float64 : DType::float32;
+}
+
+/// Below this many multiply-adds no thread is woken: waking one costs about as long as a million of them.
+inline constexpr double kThreadingThreshold = 1e6;
+
+std::shared_ptr<const ForwardPlan> make_reference_plan(const Problem& problem, const Execution& execution, std::string reason);
+std::shared_ptr<const ForwardPlan> make_phase_gemm_plan(const Problem& problem, const Execution& execution, std::string reason);
+
+}  // namespace upconv::ops

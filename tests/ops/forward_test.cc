@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every algorithm on every target against the executable specification, with tolerance zero on integers.
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "kernels/isa.h"
+#include "ops/conv_transpose.h"
+#include "ops/reference.h"
+#include "support/grid.h"
+
+namespace upconv {
+namespace {
+
+/// The whole call in double by the specification, in the problem's data format, with relu where asked.
+std::vector<double> expected(const ops::Geometry& g, const std::vector<double>& x, const std::vector<double>& kernel,
+                             const std::vector<double>& bias, bool relu) {
+  const bool first = g.data_format == DataFormat::channels_first;
+  const std::vector<double> last_x = first ? test::transposed(x, g.n, g.ci, g.y.n * g.x.n) : x;
+  std::vector<double> y(static_cast<std::size_t>(g.output_elements()));
+  ops::reference::forward(g, last_x.data(), kernel.data(), bias.empty() ? nullptr : bias.data(), y.data());
+  for (double& v : y)
+    if (relu && v < 0) v = 0;
+  return first ? test::transposed(y, g.n, g.y.o * g.x.o, g.co) : y;
+}
+
+template <class T>
+std::vector<T> run(const ops::Problem& problem, const ExecutionOptions& options, const std::vector<T>& x,
+                   const std::vector<T>& kernel, const std::vector<T>& bias) {
+  const auto plan = ops::ForwardPlan::make(problem, options);
+  std::vector<T> y(static_cast<std::size_t>(problem.geometry.output_elements()));
+  std::memset(static_cast<void*>(y.data()), 0xff, y.size() * sizeof(T));
+  Tensor workspace = Tensor::uninitialized({static_cast<std::int64_t>(plan->workspace_bytes()) / 4 + 16});
+  plan->run(x.data(), *plan->pack(kernel.data()), problem.has_bias ? bias.data() : nullptr, y.data(), workspace.bytes());
+  return y;
+}
+
+template <class T>
+void exact_on_integers(const std::string& isa, const std::string& algorithm, int cases) {
+  test::Random random(20262);
+  for (int i = 0; i < cases; ++i) {
+    ops::Problem problem;
+    problem.geometry = test::random_geometry(random);
+    problem.dtype = dtype_of<T>;
+    problem.has_bias = test::draw(random, 0, 3) != 0;
+    const bool relu = test::draw(random, 0, 1);
+    if (relu) problem.activation = {kernels::Activation::relu, 0, std::numeric_limits<double>::infinity(), 0};
+    const ops::Geometry& g = problem.geometry;
+    const auto x = test::integers<T>(random, g.input_elements()), kernel = test::integers<T>(random, g.kernel_elements());
+    const auto bias = test::integers<T>(random, problem.has_bias ? g.co : 0);
+    const std::vector<double> want = expected(g, test::doubles(x), test::doubles(kernel), test::doubles(bias), relu);
+    ExecutionOptions options;
+    options.threads = 1 + i % 3, options.isa = isa, options.algorithm = algorithm;
+    const std::vector<T> got = run(problem, options, x, kernel, bias);
+    for (std::size_t k = 0; k < want.size(); ++k) {
+      const double rounded = static_cast<double>(static_cast<float>(static_cast<T>(static_cast<float>(want[k]))));
+      ASSERT_EQ(static_cast<double>(static_cast<float>(got[k])), rounded) << "element " << k << ", " << test::describe(g);
+    }
+  }
+}
+
+TEST(Forward, ExactOnIntegersForEveryAlgorithmTargetAndDtype) {
+  for (const kernels::Isa& isa : kernels::isas())
+    for (const std::string& algorithm : ops::algorithm_names()) {
+      SCOPED_TRACE(isa.name + " " + algorithm);
+      const int cases = algorithm == "reference" ? 100 : 700;
+      exact_on_integers<float>(isa.name, algorithm, cases);
+      exact_on_integers<double>(isa.name, algorithm, cases / 4);
+      exact_on_integers<Half>(isa.name, algorithm, cases / 4);
+      exact_on_integers<BFloat16>(isa.name, algorithm, cases / 4);
+    }
+}
+
+TEST(Forward, TheGridHoldsWhatItPromises) {
+  test::Random random(20262);
+  int dilated = 0, first = 0, holes = 0, uneven = 0;
+  const int cases = 1000;
+  for (int i = 0; i < cases; ++i) {
+    const ops::Geometry g = test::random_geometry(random);
+    dilated += g.y.d > 1 || g.x.d > 1;
+    first += g.data_format == DataFormat::channels_first;
+    holes += g.y.k < g.y.s || g.x.k < g.x.s;
+    uneven += g.y.k != g.x.k || g.y.s != g.x.s;
+  }
+  for (const int count : {dilated, first, holes, uneven}) EXPECT_GE(count, cases * 15 / 100);
+}
+
+TEST(Forward, SameBitsForThreadsBatchSplitAndAlignment) {
+  test::Random random(3);
+  std::normal_distribution<float> normal;
+  for (int i = 0; i < 40; ++i) {
+    ops::Problem problem;
+    problem.geometry = test::random_geometry(random);
+    problem.geometry.n = 2, problem.geometry.ci = 64;
+    ops::Geometry& g = problem.geometry;
+    g.y = ops::make_axis(23, g.y.k, g.y.s, Padding::same, {}, g.y.d), g.x = ops::make_axis(21, g.x.k, g.x.s, Padding::same, {}, g.x.d);
+    std::vector<float> x(static_cast<std::size_t>(g.input_elements())), kernel(static_cast<std::size_t>(g.kernel_elements())),
+        bias(static_cast<std::size_t>(g.co));
+    for (auto* values : {&x, &kernel, &bias})
+      for (float& v : *values) v = normal(random);
+    ExecutionOptions options;
+    options.threads = 1;
+    const std::vector<float> whole = run(problem, options, x, kernel, bias);
+    options.threads = 4;
+    EXPECT_EQ(run(problem, options, x, kernel, bias), whole) << test::describe(g);
+    ops::Problem one = problem;
+    one.geometry.n = 1;
+    const std::size_t in = x.size() / 2, out = whole.size() / 2;
+    std::vector<float> moved(in + 1);                 // one float off any alignment
+    std::copy_n(x.begin() + static_cast<std::ptrdiff_t>(in), in, moved.begin() + 1);
+    const auto plan = ops::ForwardPlan::make(one, options);
+    Tensor workspace = Tensor::uninitialized({static_cast<std::int64_t>(plan->workspace_bytes()) / 4 + 16});
+    std::vector<float> y(out + 1);
+    plan->run(moved.data() + 1, *plan->pack(kernel.data()), bias.data(), y.data() + 1, workspace.bytes());
+    EXPECT_TRUE(std::equal(y.begin() + 1, y.end(), whole.begin() + static_cast<std::ptrdiff_t>(out))) << test::describe(g);
+  }
+}
+
+TEST(Forward, ErrorWithinTheBoundOfExactMath) {
+  test::Random random(11);
+  std::uniform_real_distribution<float> positive(0, 1);        // same sign: the hardest case for a long chain
+  ops::Problem problem;
+  ops::Geometry& g = problem.geometry;
+  g.n = 1, g.ci = 2048, g.co = 16, g.y = ops::make_axis(3, 3, 1, Padding::same, {}, 1), g.x = ops::make_axis(4, 3, 1, Padding::same, {}, 1);
+  std::vector<float> x(static_cast<std::size_t>(g.input_elements())), kernel(static_cast<std::size_t>(g.kernel_elements())), bias(16);
+  for (auto* values : {&x, &kernel, &bias})
+    for (float& v : *values) v = positive(random);
+  const std::vector<double> want = expected(g, test::doubles(x), test::doubles(kernel), test::doubles(bias), false);
+  ExecutionOptions options;
+  options.math = Math::exact;
+  const std::vector<float> got = run(problem, options, x, kernel, bias);
+  for (std::size_t i = 0; i < want.size(); ++i)                // all terms are positive: sum|x||w| is the result itself
+    EXPECT_LE(std::abs(static_cast<double>(got[i]) - want[i]), 32 * 0x1p-24 * want[i]);
+}
+
+TEST(Forward, NonFiniteInputsReachExactlyTheirFootprint) {
+  test::Random random(5);
+  for (int i = 0; i < 100; ++i) {
+    ops::Problem problem;
+    problem.geometry = test::random_geometry(random);
+    const ops::Geometry& g = problem.geometry;
+    if (g.input_elements() == 0) continue;
+    auto x = test::integers<float>(random, g.input_elements()), kernel = test::integers<float>(random, g.kernel_elements());
+    for (float& v : kernel)
+      if (v == 0) v = 1;
+    const auto bias = test::integers<float>(random, g.co);
+    x[static_cast<std::size_t>(test::draw(random, 0, g.input_elements() - 1))] = std::numeric_limits<float>::infinity();
+    const std::vector<double> want = expected(g, test::doubles(x), test::doubles(kernel), test::doubles(bias), false);
+    const std::vector<float> got = run(problem, {}, x, kernel, bias);
+    for (std::size_t k = 0; k < want.size(); ++k) ASSERT_EQ(static_cast<double>(got[k]), want[k]) << test::describe(g);
+  }
+}
+
+TEST(Forward, EmptyInputsGiveEmptyOrBiasOnlyOutputs) {
+  const std::vector<float> kernel(9 * 2 * 3, 1.0f), bias = {5, 7};
+  const Tensor y = conv_transpose({static_cast<const float*>(nullptr), Shape{0, 4, 4, 3}}, {kernel.data(), Shape{3, 3, 2, 3}},
+                                  {bias.data(), Shape{2}}, {});
+  EXPECT_EQ(y.shape(), (Shape{0, 6, 6, 2}));
+  const Tensor rows = conv_transpose({static_cast<const float*>(nullptr), Shape{1, 0, 4, 3}}, {kernel.data(), Shape{3, 3, 2, 3}},
+                                     {bias.data(), Shape{2}}, {});
+  ASSERT_EQ(rows.shape(), (Shape{1, 2, 6, 2}));
+  for (std::int64_t i = 0; i < rows.elements(); ++i) EXPECT_EQ(rows.span<float>()[static_cast<std::size_t>(i)], i % 2 ? 7 : 5);
+}
+
+}  // namespace
+}  // namespace upconv
