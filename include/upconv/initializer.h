@@ -26,8 +26,8 @@ class UPCONV_EXPORT InitializerFunction {
   virtual ~InitializerFunction();
   virtual std::string name() const = 0;                ///< Keras class name ("GlorotUniform"); "" cannot be saved
   virtual Config config() const = 0;                   ///< the whole Keras dictionary
-  /// Fills `out`; its shape and dtype are the variable's. `seed` is the drawn seed where the initialiser has none of its own.
-  virtual void fill(TensorView out, std::uint64_t seed) const = 0;
+  /// Fills `out`; its shape and dtype are the variable's. The same values at each call.
+  virtual void fill(TensorView out) const = 0;
 };
 
 class UPCONV_EXPORT Initializer {

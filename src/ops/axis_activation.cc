@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ops/axis_activation.h"
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <numeric>
+#include <vector>
+
+#include "base/element.h"
+
+namespace upconv::ops {
+
+namespace {
+
+using Line = std::vector<double>;
+
+/// Offsets of a tensor's elements: `lines` first elements, and from each the elements along the axes.
+struct Lines {
+  std::vector<std::int64_t> starts, steps;
+};
+
+Lines lines_along(const Shape& shape, std::span<const int> axes) {
+  Lines lines{{0}, {0}};
+  std::int64_t stride = 1;
+  for (std::size_t axis = shape.rank(); axis-- > 0; stride *= shape[axis]) {
+    const bool along = std::find(axes.begin(), axes.end(), static_cast<int>(axis)) != axes.end();
+    std::vector<std::int64_t>& offsets = along ? lines.steps : lines.starts;
+    std::vector<std::int64_t> grown;
+    for (std::int64_t i = 0; i < shape[axis]; ++i)
+      for (const std::int64_t offset : offsets) grown.push_back(i * stride + offset);
+    offsets = std::move(grown);
+  }
+  return lines;
+}
+
+Line gather(ConstTensorView t, std::int64_t start, const std::vector<std::int64_t>& steps) {
+  Line line;
+  for (const std::int64_t step : steps) line.push_back(base::read_element(t, start + step));
+  return line;
+}
+
+/// out line = f(lines of `a` and `b`), line by line; the three tensors have lines of their own length, in the same order.
+template <class F>
+void for_each_line(ConstTensorView a, ConstTensorView b, TensorView out, std::span<const int> axes, F f) {
+  const Lines in = lines_along(a.shape, axes), second = lines_along(b.shape, axes), to = lines_along(out.shape, axes);
+  for (std::size_t i = 0; i < to.starts.size(); ++i) {
+    const Line result = f(gather(a, in.starts[i], in.steps), gather(b, second.starts[i], second.steps));
+    for (std::size_t k = 0; k < to.steps.size(); ++k) base::write_element(out, to.starts[i] + to.steps[k], result[k]);
+  }
+}
+
+double sum(const Line& line) { return std::accumulate(line.begin(), line.end(), 0.0); }
+double largest(const Line& line) {
+  return std::accumulate(line.begin(), line.end(), -std::numeric_limits<double>::infinity(),
+                         [](double m, double v) { return v > m || std::isnan(v) ? v : m; });
+}
+double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
+
+}  // namespace
+
+void softmax(ConstTensorView x, TensorView y, std::span<const int> axes) {
+  for_each_line(x, x, y, axes, [](Line a, const Line&) {
+    const double m = largest(a);
+    for (double& v : a) v = std::exp(v - m);
+    const double total = sum(a);
+    for (double& v : a) v /= total;
+    return a;
+  });
+}
+
+void log_softmax(ConstTensorView x, TensorView y, std::span<const int> axes) {
+  for_each_line(x, x, y, axes, [](Line a, const Line&) {
+    const double m = largest(a);
+    double total = 0;
+    for (const double v : a) total += std::exp(v - m);
+    for (double& v : a) v = v - m - std::log(total);
+    return a;
+  });
+}
+
+void softmax_gradient(ConstTensorView y, ConstTensorView dy, TensorView dx, std::span<const int> axes) {
+  for_each_line(y, dy, dx, axes, [](Line a, const Line& d) {
+    const double mean = std::inner_product(a.begin(), a.end(), d.begin(), 0.0);
+    for (std::size_t i = 0; i < a.size(); ++i) a[i] *= d[i] - mean;
+    return a;
+  });
+}
+
+void log_softmax_gradient(ConstTensorView y, ConstTensorView dy, TensorView dx, std::span<const int> axes) {
+  for_each_line(y, dy, dx, axes, [](Line a, const Line& d) {
+    const double total = sum(d);
+    for (std::size_t i = 0; i < a.size(); ++i) a[i] = d[i] - std::exp(a[i]) * total;
+    return a;
+  });
+}
+
+void glu(ConstTensorView x, TensorView y, int axis) {
+  for_each_line(x, x, y, {&axis, 1}, [](Line a, const Line&) {
+    const std::size_t half = a.size() / 2;
+    for (std::size_t i = 0; i < half; ++i) a[i] *= sigmoid(a[half + i]);
+    return a;
+  });
+}
+
+void glu_gradient(ConstTensorView x, ConstTensorView dy, TensorView dx, int axis) {
+  for_each_line(x, dy, dx, {&axis, 1}, [](Line a, const Line& d) {
+    const std::size_t half = a.size() / 2;
+    for (std::size_t i = 0; i < half; ++i) {
+      const double s = sigmoid(a[half + i]), value = a[i];
+      a[i] = d[i] * s;
+      a[half + i] = d[i] * value * s * sigmoid(-a[half + i]);
+    }
+    return a;
+  });
+}
+
+void sparsemax(ConstTensorView x, TensorView y, int axis) {
+  for_each_line(x, x, y, {&axis, 1}, [](Line a, const Line&) {
+    Line sorted = a;
+    std::sort(sorted.begin(), sorted.end(), std::greater<>());
+    double running = 0, tau = 0;
+    for (std::size_t k = 1; k <= sorted.size(); ++k) {
+      running += sorted[k - 1];
+      const double candidate = (running - 1) / static_cast<double>(k);
+      if (sorted[k - 1] - candidate > 0) tau = candidate;
+    }
+    for (double& v : a) v = v - tau < 0 ? 0 : v - tau;
+    return a;
+  });
+}
+
+void sparsemax_gradient(ConstTensorView y, ConstTensorView dy, TensorView dx, int axis) {
+  for_each_line(y, dy, dx, {&axis, 1}, [](Line a, const Line& d) {
+    double total = 0, support = 0;
+    for (std::size_t i = 0; i < a.size(); ++i)
+      if (a[i] > 0) total += d[i], support += 1;
+    for (std::size_t i = 0; i < a.size(); ++i) a[i] = a[i] > 0 ? d[i] - total / support : 0;
+    return a;
+  });
+}
+
+}  // namespace upconv::ops
