@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+// Layer names as Keras makes and checks them.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace upconv::nn {
+
+/// prefix, prefix_1, prefix_2, ...: one counter a prefix and process, restarted by clear_session().
+std::string next_name(std::string_view prefix);
+
+/// Throws ArgumentError in Keras's words when `name` has a '/'.
+void check_name(const std::string& name);
+
+}  // namespace upconv::nn
