@@ -147,6 +147,8 @@ std::shared_ptr<const ActivationFunction> along_axes(AxisKind kind, std::vector<
   return std::make_shared<AlongAxes>(kind, std::move(axes), std::move(config));
 }
 
+bool is_along_axes(const ActivationFunction& function) { return dynamic_cast<const AlongAxes*>(&function) != nullptr; }
+
 Config keras_layer(std::string_view class_name, Config config) {
   return Config::dict({{"module", "keras.layers"}, {"class_name", class_name}, {"config", std::move(config)}, {"registered_name", {}}});
 }

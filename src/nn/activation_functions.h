@@ -13,6 +13,7 @@ std::shared_ptr<const ActivationFunction> elementwise(std::string name, kernels:
 
 enum class AxisKind { softmax, log_softmax, glu, sparsemax };
 std::shared_ptr<const ActivationFunction> along_axes(AxisKind kind, std::vector<int> axes, Config config);
+bool is_along_axes(const ActivationFunction& function);
 
 /// The function of one of Keras's activation layers (ReLU, LeakyReLU, ELU, Softmax, Activation) from its own config
 /// (without name, trainable, dtype). Throws ArgumentError in Keras's words; other class names give nullptr.

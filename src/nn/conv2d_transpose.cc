@@ -1,0 +1,376 @@
+// SPDX-License-Identifier: Apache-2.0
+// The layer: validation in Keras's order and words, build, call, training.
+//
+// A call is planned once a shape and execution (PlanCache) and packs the kernel once a packing order; both live with the
+// layer and are shared by threads. Packed kernels are dropped when a weight changes.
+//
+// An element-wise built-in activation is fused into the plan. Any other one runs behind it on the whole array: functions
+// along an axis on the unrounded sums (float32 for the half types, rounded once at the end), layer objects and the caller's
+// functions on the array in the compute dtype, as Keras hands it to them.
+#include "upconv/conv2d_transpose.h"
+
+#include <algorithm>
+#include <cmath>
+#include <mutex>
+
+#include "base/text.h"
+#include "nn/activation_functions.h"
+#include "nn/plan_cache.h"
+#include "ops/conv_transpose.h"
+#include "upconv/error.h"
+
+namespace upconv {
+
+namespace {
+
+std::string tuple(Size2 s) { return base::cat("(", s.h, ", ", s.w, ")"); }
+
+void check_tuple(const char* name, Size2 value, std::int64_t least) {
+  std::vector<std::string> wrong;
+  for (const std::int64_t v : {value.h, value.w})
+    if (v < least && (wrong.empty() || wrong.front() != std::to_string(v))) wrong.push_back(std::to_string(v));
+  if (!wrong.empty())
+    throw ArgumentError(name, base::cat("The `", name, "` argument must be a tuple of 2 integers. Received ", name, "=", tuple(value),
+                                        ", including values {", base::join(wrong, ", "), "} that do not satisfy `value ",
+                                        least == 0 ? ">=" : ">", " 0`"));
+}
+
+void check_output_padding(Size2 output_padding, Size2 strides) {
+  const std::int64_t given[] = {output_padding.h, output_padding.w}, limit[] = {strides.h, strides.w};
+  for (int axis = 0; axis < 2; ++axis)
+    if (given[axis] >= limit[axis])
+      throw ArgumentError("output_padding",
+                          base::cat("`output_padding` must be strictly less than `strides` for all dimensions. At dimension ", axis,
+                                    ", `output_padding` is ", given[axis], " but `strides` is ", limit[axis],
+                                    ". Received: output_padding=", tuple(output_padding), ", strides=", tuple(strides)));
+}
+
+}  // namespace
+
+struct Conv2DTranspose::Impl {
+  std::int64_t filters;
+  Size2 kernel_size;
+  Conv2DTransposeOptions options;
+  ConvTransposeGeometry geometry;
+  mutable nn::PlanCache cache;
+
+  Impl(std::int64_t filters, Size2 kernel_size, Conv2DTransposeOptions given)
+      : filters(filters), kernel_size(kernel_size), options(std::move(given)) {
+    Conv2DTransposeOptions& o = options;
+    check_tuple("kernel_size", kernel_size, 1);
+    check_tuple("strides", o.strides, 1);
+    check_tuple("dilation_rate", o.dilation_rate, 1);
+    geometry.padding = parse_padding(o.padding);
+    if (o.output_padding) check_tuple("output_padding", *o.output_padding, 0);
+    geometry.data_format = parse_data_format(o.data_format.empty() ? default_data_format() : o.data_format);
+    if (filters <= 0)
+      throw ArgumentError("filters", base::cat("Invalid value for argument `filters`. Expected a strictly positive value. Received "
+                                               "filters=", filters, "."));
+    if (o.output_padding) check_output_padding(*o.output_padding, o.strides);
+    if (std::max(o.strides.h, o.strides.w) > 1 && std::max(o.dilation_rate.h, o.dilation_rate.w) > 1)
+      throw ArgumentError("strides", base::cat("`strides > 1` not supported in conjunction with `dilation_rate > 1`. Received: strides=",
+                                               tuple(o.strides), " and dilation_rate=", tuple(o.dilation_rate)));
+    geometry.strides = o.strides, geometry.output_padding = o.output_padding, geometry.dilation_rate = o.dilation_rate;
+    o.padding = name_of(geometry.padding), o.data_format = name_of(geometry.data_format);
+    if (!o.kernel_initializer) o.kernel_initializer = initializers::GlorotUniform{};
+    if (!o.bias_initializer) o.bias_initializer = initializers::Zeros{};
+  }
+
+  std::size_t channel_axis() const noexcept { return geometry.data_format == DataFormat::channels_last ? 3 : 1; }
+};
+
+Conv2DTranspose::Conv2DTranspose(std::int64_t filters, Size2 kernel_size, Conv2DTransposeOptions options)
+    : Layer(options.name, "conv2d_transpose", options.trainable,
+            options.dtype.empty() ? DTypePolicy() : DTypePolicy(options.dtype)),
+      impl_(std::make_unique<Impl>(filters, kernel_size, std::move(options))) {
+  if (!impl_->options.input_shape) return;
+  Shape with_batch{Shape::unknown};
+  for (const std::int64_t dim : *impl_->options.input_shape) with_batch.push_back(dim);
+  Layer::build(with_batch);
+}
+
+Conv2DTranspose::Conv2DTranspose(const Conv2DTranspose& other)
+    : Layer(other), impl_(std::make_unique<Impl>(other.impl_->filters, other.impl_->kernel_size, other.impl_->options)) {}
+Conv2DTranspose::Conv2DTranspose(Conv2DTranspose&& other) noexcept = default;
+Conv2DTranspose::~Conv2DTranspose() = default;
+
+std::int64_t Conv2DTranspose::filters() const noexcept { return impl_->filters; }
+Size2 Conv2DTranspose::kernel_size() const noexcept { return impl_->kernel_size; }
+const Conv2DTransposeOptions& Conv2DTranspose::options() const noexcept { return impl_->options; }
+const Regularizer& Conv2DTranspose::activity_regularizer() const noexcept { return impl_->options.activity_regularizer; }
+void Conv2DTranspose::weights_changed() { impl_->cache.drop_packed(); }
+
+const Tensor& Conv2DTranspose::kernel() const {
+  if (!built_) throw StateError(base::cat("The layer '", name_, "' is not built, so it has no kernel yet. Call build(input_shape)."));
+  return variables_[0].value;
+}
+
+const Tensor* Conv2DTranspose::bias() const {
+  kernel();
+  return impl_->options.use_bias ? &variables_[1].value : nullptr;
+}
+
+static void check_rank(const std::string& layer, const Shape& shape) {
+  if (shape.rank() == 4) return;
+  throw ArgumentError("inputs", base::cat("Input 0 with name 'None' of layer '", layer, "' is incompatible with the layer: expected ",
+                                          shape.rank() < 4 ? "min_ndim=4" : "ndim=4", ", found ndim=", shape.rank(),
+                                          ". Full shape received: ", shape.str()));
+}
+
+static void check_one_input(const std::string& layer, std::size_t count) {
+  if (count != 1)
+    throw ArgumentError("inputs", base::cat("Layer \"", layer, "\" expects 1 input(s), but it received ", count, " input tensors."));
+}
+
+void Conv2DTranspose::build(std::span<const Shape> input_shapes) {
+  check_one_input(name_, input_shapes.size());
+  const Shape& shape = input_shapes.front();
+  check_rank(name_, shape);
+  if (built_)
+    throw ArgumentError("input_shape", "You cannot add new elements of state (variables or sub-layers) to a layer that is already "
+                                       "built. All state must be created in the `__init__()` method or in the `build()` method.");
+  const std::int64_t channels = shape[impl_->channel_axis()];
+  const Shape kernel_shape{impl_->kernel_size.h, impl_->kernel_size.w, impl_->filters, channels};
+  if (channels == Shape::unknown)
+    throw ArgumentError("input_shape", base::cat("Shapes used to initialize variables must be fully-defined (no `None` dimensions). "
+                                                 "Received: shape=", kernel_shape.str(), " for variable path='", name_, "/kernel'"));
+  const Conv2DTransposeOptions& o = impl_->options;
+  const DType dtype = dtype_policy_.variable_dtype;
+  std::vector<Variable> variables;
+  variables.push_back({"kernel", name_ + "/kernel", o.kernel_initializer(kernel_shape, dtype), trainable_, o.kernel_regularizer,
+                       o.kernel_constraint});
+  if (o.use_bias)
+    variables.push_back({"bias", name_ + "/bias", o.bias_initializer({impl_->filters}, dtype), trainable_, o.bias_regularizer,
+                         o.bias_constraint});
+  variables_ = std::move(variables);
+  built_input_shape_ = shape;
+  built_ = true;
+}
+
+Shape Conv2DTranspose::compute_output_shape(std::span<const Shape> input_shapes) const {
+  check_one_input(name_, input_shapes.size());
+  const Shape& in = input_shapes.front();
+  check_rank(name_, in);
+  const bool last = impl_->geometry.data_format == DataFormat::channels_last;
+  const ConvTransposeGeometry& g = impl_->geometry;
+  std::optional<std::int64_t> op_h, op_w;
+  if (g.output_padding) op_h = g.output_padding->h, op_w = g.output_padding->w;
+  const std::int64_t oh = conv_transpose_output_length(in[last ? 1 : 2], impl_->kernel_size.h, g.strides.h, g.padding, op_h, g.dilation_rate.h);
+  const std::int64_t ow = conv_transpose_output_length(in[last ? 2 : 3], impl_->kernel_size.w, g.strides.w, g.padding, op_w, g.dilation_rate.w);
+  const Shape out = last ? Shape{in[0], oh, ow, impl_->filters} : Shape{in[0], impl_->filters, oh, ow};
+  return impl_->options.activation.function().output_shape(out);
+}
+
+DType Conv2DTranspose::compute_output_dtype(DType) const {
+  return impl_->options.activation.function().output_dtype(dtype_policy_.compute_dtype);
+}
+
+/// Checks an input of a call; the result is the input in the compute dtype, converted into `converted` where it must be.
+static ConstTensorView checked_input(const Conv2DTranspose& layer, ConstTensorView x, std::size_t channel_axis, Tensor& converted) {
+  check_rank(layer.name(), x.shape);
+  if (!layer.built())
+    throw StateError(base::cat("The layer '", layer.name(), "' is not built and const: call build(input_shape) first."));
+  const std::int64_t channels = layer.kernel().shape()[3];
+  if (x.shape[channel_axis] != channels)
+    throw ArgumentError("inputs", base::cat("Input 0 with name 'None' of layer '", layer.name(), "' is incompatible with the layer: "
+                                            "expected axis ", channel_axis == 3 ? -1 : 1, " of input shape to have value ", channels,
+                                            ", but received input with shape ", x.shape.str()));
+  const DType compute = layer.dtype_policy().compute_dtype;
+  if (x.dtype == compute) return x;
+  if (!layer.options().autocast)
+    throw ArgumentError("inputs", base::cat("The layer '", layer.name(), "' computes in ", name_of(compute), " and autocast is off. "
+                                            "Received an input of dtype ", name_of(x.dtype), "."));
+  converted = Tensor::uninitialized(x.shape, compute);
+  convert(x, converted);
+  return converted;
+}
+
+/// Runs the convolution with the bias and `activation` (fusable) into `out`, whose dtype is the problem's.
+static void run_plan(const Conv2DTranspose& layer, nn::PlanCache& cache, const ConvTransposeGeometry& geometry, ConstTensorView x,
+                     const kernels::ActivationSpec& activation, TensorView out, const ExecutionOptions& execution) {
+  const Tensor* bias = layer.bias();
+  const nn::PlannedCall call = cache.get(x.shape, geometry, x.dtype, activation, layer.kernel(), bias, layer.dtype_policy().compute_dtype,
+                                         execution);
+  Tensor workspace = Tensor::uninitialized({static_cast<std::int64_t>(call.plan->workspace_bytes() / sizeof(float)) + 1});
+  call.plan->run(x.bytes, *call.packed, bias ? call.bias->bytes() : nullptr, out.bytes, workspace.bytes());
+}
+
+/// The sums before an activation that does not fuse: wide for functions along an axis, else in the compute dtype.
+static Tensor unfused_sums(const Conv2DTranspose& layer, nn::PlanCache& cache, const ConvTransposeGeometry& geometry, ConstTensorView x,
+                           const Shape& shape, const ExecutionOptions& execution) {
+  const bool half = size_of(x.dtype) == 2;
+  Tensor wide;
+  if (half && nn::is_along_axes(layer.options().activation.function())) {
+    wide = Tensor::uninitialized(x.shape, DType::float32);
+    convert(x, wide);
+    x = wide;
+  }
+  Tensor sums = Tensor::uninitialized(shape, x.dtype);
+  run_plan(layer, cache, geometry, x, {}, sums, execution);
+  return sums;
+}
+
+static Shape linear_output_shape(const ConvTransposeGeometry& geometry, const Shape& input, const Shape& kernel) {
+  return ops::output_shape(ops::make_geometry(input, kernel, geometry));
+}
+
+void Conv2DTranspose::call_into(ConstTensorView x, TensorView out, const CallOptions& options) const {
+  Tensor converted;
+  x = checked_input(*this, x, impl_->channel_axis(), converted);
+  const Shape sums_shape = linear_output_shape(impl_->geometry, x.shape, kernel().shape());
+  const ActivationFunction& function = impl_->options.activation.function();
+  const Shape shape = function.output_shape(sums_shape);
+  const DType dtype = compute_output_dtype(x.dtype);
+  if (out.shape != shape || out.dtype != dtype)
+    throw ArgumentError("out", base::cat("The output must have shape ", shape.str(), " and dtype ", name_of(dtype), ". Received: ",
+                                         out.shape.str(), ", ", name_of(out.dtype), "."));
+  if (const kernels::ActivationSpec* fused = function.fusable())
+    return run_plan(*this, impl_->cache, impl_->geometry, x, *fused, out, options.execution);
+  const Tensor sums = unfused_sums(*this, impl_->cache, impl_->geometry, x, sums_shape, options.execution);
+  if (sums.dtype() == x.dtype) return function.forward(sums, out);
+  Tensor wide = Tensor::uninitialized(shape, sums.dtype());
+  function.forward(sums, wide);
+  convert(wide, out);
+}
+
+Tensor Conv2DTranspose::call(std::span<const ConstTensorView> inputs, const CallOptions& options) const {
+  check_one_input(name_, inputs.size());
+  check_rank(name_, inputs.front().shape);
+  Tensor out = Tensor::uninitialized(Layer::compute_output_shape(inputs.front().shape), compute_output_dtype(inputs.front().dtype));
+  call_into(inputs.front(), out, options);
+  return out;
+}
+
+Tensor Conv2DTranspose::operator()(ConstTensorView x, const CallOptions& options) const { return call({&x, 1}, options); }
+Tensor Conv2DTranspose::operator()(ConstTensorView x, const CallOptions& options) {
+  if (!built_) Layer::build(x.shape);
+  return call({&x, 1}, options);
+}
+
+std::vector<double> Conv2DTranspose::evaluate_losses(ConstTensorView x, const CallOptions& options) const {
+  std::vector<double> all;
+  if (const Regularizer& regularizer = activity_regularizer()) {
+    const Tensor y = (*this)(x, options);
+    const std::int64_t batch = y.shape()[0];
+    all.push_back(batch == 0 ? 0.0 : regularizer->penalty(y) / static_cast<double>(batch));
+  }
+  for (const double loss : losses()) all.push_back(loss);
+  return all;
+}
+
+// ---------------------------------------------------------------------------------------------------------- training
+
+namespace {
+
+/// relu's slope can be read off its result, so its sums need not be kept.
+bool keeps_result_only(const kernels::ActivationSpec* spec) {
+  return spec && (spec->function == kernels::Activation::linear ||
+                  (spec->function == kernels::Activation::relu && spec->a == 0 && std::isinf(spec->b) && spec->c == 0));
+}
+
+struct TapeState {
+  Tensor x;                                  // in the compute dtype
+  Tensor sums;                               // before the activation; empty where the result says as much
+  Tensor y;
+};
+
+}  // namespace
+
+std::pair<Tensor, Tape> Conv2DTranspose::forward(Tensor x, const CallOptions& options) const {
+  std::vector<Tensor> inputs;
+  inputs.push_back(std::move(x));
+  return forward(std::move(inputs), options);
+}
+
+std::pair<Tensor, Tape> Conv2DTranspose::forward(std::vector<Tensor> inputs, const CallOptions& options) const {
+  check_one_input(name_, inputs.size());
+  Tensor converted;
+  const ConstTensorView x = checked_input(*this, inputs.front(), impl_->channel_axis(), converted);
+  const ActivationFunction& function = impl_->options.activation.function();
+  TapeState state;
+  if (keeps_result_only(function.fusable())) {
+    state.y = call({&x, 1}, options);
+  } else {
+    state.sums = unfused_sums(*this, impl_->cache, impl_->geometry, x, linear_output_shape(impl_->geometry, x.shape, kernel().shape()),
+                              options.execution);
+    state.y = impl_->options.activation(state.sums);
+    if (state.sums.dtype() != x.dtype) state.y = state.y.cast(x.dtype);
+  }
+  state.x = converted.elements() > 0 || x.bytes == converted.bytes() ? std::move(converted) : std::move(inputs.front());
+  Tensor y = state.y;
+  double activity_loss = 0;
+  const Regularizer& regularizer = activity_regularizer();
+  if (regularizer && y.shape()[0] > 0) activity_loss = regularizer->penalty(y) / static_cast<double>(y.shape()[0]);
+  Tape tape(std::move(state));
+  tape.activity_loss = activity_loss;
+  tape.has_activity_loss = static_cast<bool>(regularizer);
+  return {std::move(y), std::move(tape)};
+}
+
+Gradients Conv2DTranspose::backward(ConstTensorView dy, const Tape& tape, const CallOptions& options) const {
+  if (tape.empty()) throw ArgumentError("tape", base::cat("The tape of layer '", name_, "' is empty: it comes from forward()."));
+  const TapeState& state = tape.as<TapeState>();
+  if (dy.shape != state.y.shape())
+    throw ArgumentError("dy", base::cat("The gradient must have the shape of the output, ", state.y.shape().str(), ". Received: ",
+                                        dy.shape.str(), "."));
+  Tensor total = Tensor::copy_of(dy).cast(state.y.dtype());
+  const std::int64_t batch = state.y.shape()[0];
+  if (const Regularizer& regularizer = activity_regularizer(); regularizer && batch > 0)
+    regularizer->add_gradient(state.y, 1.0 / static_cast<double>(batch), total);
+  const Activation& activation = impl_->options.activation;
+  const bool wide = state.sums.elements() > 0 && state.sums.dtype() != state.x.dtype();
+  Tensor dsums;
+  if (activation.is_linear()) dsums = std::move(total);
+  else if (keeps_result_only(activation.function().fusable())) dsums = activation.backward(state.y, state.y, total);
+  else if (wide) dsums = activation.backward(state.sums, state.y.cast(state.sums.dtype()), total.cast(state.sums.dtype())).cast(state.x.dtype());
+  else dsums = activation.backward(state.sums, state.y, total);
+
+  const DType compute = state.x.dtype();
+  const Tensor cast_kernel = kernel().cast(compute);
+  const ops::Geometry g = ops::make_geometry(state.x.shape(), kernel().shape(), impl_->geometry);
+  Gradients gradients;
+  gradients.inputs.push_back(Tensor::uninitialized(state.x.shape(), compute));
+  Tensor dkernel = Tensor::uninitialized(kernel().shape(), compute), dbias;
+  if (bias()) dbias = Tensor::uninitialized(bias()->shape(), compute);
+  ops::conv_transpose_gradients(g, compute, state.x.bytes(), cast_kernel.bytes(), dsums.bytes(),
+                                {gradients.inputs[0].bytes(), trainable_ ? dkernel.bytes() : nullptr, trainable_ && bias() ? dbias.bytes() : nullptr},
+                                options.execution);
+  const DType variable = dtype_policy_.variable_dtype;
+  gradients.weights.push_back(trainable_ ? dkernel.cast(variable) : Tensor());
+  if (bias()) gradients.weights.push_back(trainable_ ? dbias.cast(variable) : Tensor());
+  return gradients;
+}
+
+// ---------------------------------------------------------------------------------------------------------- plans
+
+struct Conv2DTranspose::Plan::State {
+  nn::PlannedCall call;
+  Shape output_shape;
+};
+
+Conv2DTranspose::Plan Conv2DTranspose::plan(const Shape& input_shape, const ExecutionOptions& options) const {
+  const kernels::ActivationSpec* fused = impl_->options.activation.function().fusable();
+  if (!fused)
+    throw ArgumentError("activation", base::cat("A plan needs an element-wise activation of the library. The layer '", name_, "' has '",
+                                                impl_->options.activation.name(), "'."));
+  check_rank(name_, input_shape);
+  auto state = std::make_shared<Plan::State>();
+  state->call = impl_->cache.get(input_shape, impl_->geometry, dtype_policy_.compute_dtype, *fused, kernel(), bias(),
+                                 dtype_policy_.compute_dtype, options);
+  state->output_shape = Layer::compute_output_shape(input_shape);
+  Plan plan;
+  plan.state_ = std::move(state);
+  return plan;
+}
+
+void Conv2DTranspose::Plan::run(ConstTensorView x, TensorView out, void* workspace) const noexcept {
+  const nn::PlannedCall& call = state_->call;
+  call.plan->run(x.bytes, *call.packed, call.bias ? call.bias->bytes() : nullptr, out.bytes, workspace);
+}
+std::size_t Conv2DTranspose::Plan::workspace_bytes() const noexcept { return state_->call.plan->workspace_bytes(); }
+const std::string& Conv2DTranspose::Plan::algorithm() const noexcept { return state_->call.plan->algorithm(); }
+const std::string& Conv2DTranspose::Plan::reason() const noexcept { return state_->call.plan->reason(); }
+std::size_t Conv2DTranspose::Plan::packed_bytes() const noexcept { return state_->call.packed->bytes(); }
+const Shape& Conv2DTranspose::Plan::output_shape() const noexcept { return state_->output_shape; }
+
+}  // namespace upconv
