@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "upconv/activation.h"
 #include "upconv/config.h"
 #include "upconv/layer.h"
 

@@ -29,6 +29,20 @@ void check_name(const std::string& name) {
                                           base::escaped(name), " (of type <class 'str'>)"));
 }
 
+std::string snake_case(std::string_view class_name) {
+  std::string out;
+  const auto upper = [](char c) { return c >= 'A' && c <= 'Z'; };
+  const auto small = [](char c) { return c >= 'a' && c <= 'z'; };
+  for (std::size_t i = 0; i < class_name.size(); ++i) {
+    const char c = class_name[i];
+    // Keras's two rules: before a capital that a lower-case letter follows, and between a lower-case letter and a capital.
+    const bool starts_word = i + 1 < class_name.size() && small(class_name[i + 1]);
+    if (i > 0 && upper(c) && (starts_word || small(class_name[i - 1]))) out += '_';
+    out += static_cast<char>(upper(c) ? c - 'A' + 'a' : c);
+  }
+  return out;
+}
+
 }  // namespace nn
 
 void clear_session() {
