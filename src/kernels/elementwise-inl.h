@@ -87,7 +87,7 @@ struct Algebraic {
       case Activation::sparse_plus: {
         const V shifted = hn::Add(x, Set(1));
         const V curve = hn::IfThenElseZero(hn::Gt(x, Set(-1)), hn::Mul(Set(0.25), hn::Mul(shifted, shifted)));
-        return hn::IfThenElse(hn::Or(hn::Ge(x, Set(1)), hn::Ne(x, x)), x, curve);
+        return hn::IfThenElse(hn::Or(hn::Ge(x, Set(1)), hn::IsNaN(x)), x, curve);
       }
       case Activation::softsign: return hn::Div(x, hn::Add(hn::Abs(x), Set(1)));
       case Activation::squareplus: return hn::Mul(half, hn::Add(x, Root(x)));

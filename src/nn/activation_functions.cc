@@ -81,7 +81,7 @@ class AlongAxes final : public ActivationFunction {
       case AxisKind::softmax: return ops::softmax_gradient(y, dy, dx, axes);
       case AxisKind::log_softmax: return ops::log_softmax_gradient(y, dy, dx, axes);
       case AxisKind::glu: return ops::glu_gradient(x, dy, dx, axes.front());
-      case AxisKind::sparsemax: return ops::sparsemax_gradient(y, dy, dx, axes.front());
+      case AxisKind::sparsemax: return ops::sparsemax_gradient(x, dy, dx, axes.front());
     }
   }
 

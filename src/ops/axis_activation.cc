@@ -116,28 +116,50 @@ void glu_gradient(ConstTensorView x, ConstTensorView dy, TensorView dx, int axis
   });
 }
 
+namespace {
+
+/// Places of a line's elements in descending order, equal ones in their order, and how many of them are in the support.
+struct Support {
+  std::vector<std::size_t> order;
+  std::size_t size = 0;
+  double threshold = 0;
+};
+
+Support support_of(const Line& line) {
+  Support s;
+  s.order.resize(line.size());
+  std::iota(s.order.begin(), s.order.end(), std::size_t{0});
+  std::stable_sort(s.order.begin(), s.order.end(), [&](std::size_t i, std::size_t j) { return line[i] > line[j]; });
+  double running = 0, running_sums = 0;
+  for (std::size_t k = 1; k <= line.size(); ++k) {
+    const double value = line[s.order[k - 1]];
+    running += value;
+    if (value - (running - 1) / static_cast<double>(k) > 0) running_sums += running, s.size = k;
+  }
+  s.threshold = (running_sums - 1) / static_cast<double>(s.size);
+  return s;
+}
+
+}  // namespace
+
 void sparsemax(ConstTensorView x, TensorView y, int axis) {
   for_each_line(x, x, y, {&axis, 1}, [](Line a, const Line&) {
-    Line sorted = a;
-    std::sort(sorted.begin(), sorted.end(), std::greater<>());
-    double running = 0, tau = 0;
-    for (std::size_t k = 1; k <= sorted.size(); ++k) {
-      running += sorted[k - 1];
-      const double candidate = (running - 1) / static_cast<double>(k);
-      if (sorted[k - 1] - candidate > 0) tau = candidate;
-    }
-    for (double& v : a) v = v - tau < 0 ? 0 : v - tau;
+    const double threshold = support_of(a).threshold;
+    for (double& v : a) v = v - threshold < 0 ? 0 : v - threshold;
     return a;
   });
 }
 
-void sparsemax_gradient(ConstTensorView y, ConstTensorView dy, TensorView dx, int axis) {
-  for_each_line(y, dy, dx, {&axis, 1}, [](Line a, const Line& d) {
-    double total = 0, support = 0;
+void sparsemax_gradient(ConstTensorView x, ConstTensorView dy, TensorView dx, int axis) {
+  for_each_line(x, dy, dx, {&axis, 1}, [](const Line& a, const Line& d) {
+    const Support s = support_of(a);
+    Line out(a.size());
+    double total = 0;
     for (std::size_t i = 0; i < a.size(); ++i)
-      if (a[i] > 0) total += d[i], support += 1;
-    for (std::size_t i = 0; i < a.size(); ++i) a[i] = a[i] > 0 ? d[i] - total / support : 0;
-    return a;
+      if (a[i] > s.threshold) total += d[i], out[i] = d[i];
+    for (std::size_t rank = 0; rank < s.size; ++rank)
+      out[s.order[rank]] -= total * static_cast<double>(s.size - rank) / static_cast<double>(s.size);
+    return out;
   });
 }
 

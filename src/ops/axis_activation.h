@@ -20,8 +20,10 @@ void log_softmax_gradient(ConstTensorView y, ConstTensorView dy, TensorView dx, 
 void glu(ConstTensorView x, TensorView y, int axis);
 void glu_gradient(ConstTensorView x, ConstTensorView dy, TensorView dx, int axis);
 
-/// Martins and Astudillo, "From Softmax to Sparsemax", https://arxiv.org/abs/1602.02068
+/// y = max(x - threshold, 0), as Keras computes it: its threshold is (the sum of the support's RUNNING sums - 1) / size of
+/// the support, where Martins and Astudillo, "From Softmax to Sparsemax", https://arxiv.org/abs/1602.02068, have the sum of
+/// the support's elements. So lines of more than one supported element do not sum to 1.
 void sparsemax(ConstTensorView x, TensorView y, int axis);
-void sparsemax_gradient(ConstTensorView y, ConstTensorView dy, TensorView dx, int axis);
+void sparsemax_gradient(ConstTensorView x, ConstTensorView dy, TensorView dx, int axis);
 
 }  // namespace upconv::ops
