@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <fstream>
 #include <limits>
 #include <map>
@@ -84,6 +85,9 @@ double largest_magnitude(ConstTensorView a) {
   return largest;
 }
 
-bool same_values(ConstTensorView a, ConstTensorView b) { return a.dtype == b.dtype && largest_difference(a, b) == 0; }
+bool same_bits(ConstTensorView a, ConstTensorView b) {
+  if (a.dtype != b.dtype || a.shape != b.shape) return false;
+  return a.elements() == 0 || std::memcmp(a.bytes, b.bytes, a.byte_size()) == 0;
+}
 
 }  // namespace upconv::test

@@ -25,7 +25,7 @@ Config to_config(const Json& json);
 /// Largest |a - b|, in double; infinity when shapes differ, or where one is NaN or an infinity and the other is not that.
 double largest_difference(ConstTensorView a, ConstTensorView b);
 double largest_magnitude(ConstTensorView a);
-/// Equal in shape, dtype and every bit, except that a zero equals a zero of the other sign.
-bool same_values(ConstTensorView a, ConstTensorView b);
+/// Equal in shape, dtype and every bit.
+bool same_bits(ConstTensorView a, ConstTensorView b);
 
 }  // namespace upconv::test
