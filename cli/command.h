@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// A subcommand of `upconv`: its options are declared on a CLI::App, its work is done after everything is parsed.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <string>
+
+#include "upconv/conv_transpose.h"
+
+namespace upconv::cli {
+
+struct Command {
+  CLI::App* app;
+  std::function<void()> run;
+};
+
+/// "fast" or "exact"; throws ArgumentError.
+Math parse_math(const std::string& text);
+
+Command add_explain(CLI::App& root);
+
+}  // namespace upconv::cli
