@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// Keras files. Every byte of a file is taken as hostile: sizes are checked before memory is allocated, links, external data
+// and callables are refused, nothing is extracted to disk, no name from a file becomes a path, and on an error nothing has
+// changed. All functions throw FileError with path, place and reason, and may be called from several threads at once.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "upconv/conv2d_transpose.h"
+#include "upconv/model.h"
+
+namespace upconv {
+
+/// Limits of a file, summed over all its parts.
+struct LoadLimits {
+  std::int64_t tensor_bytes = std::int64_t{2} << 30;
+  std::int64_t json_bytes = std::int64_t{16} << 20;
+  int nesting = 64;                                    ///< depth of JSON, of HDF5 groups and of models in models
+  std::int64_t layers = 10'000;
+  std::int64_t hdf5_objects = 100'000;
+  std::int64_t zip_members = 1'024;
+  std::int64_t inflate_ratio = 100;                    ///< decoded / stored bytes, above 1 MiB
+};
+
+struct LoadOptions {
+  /// A second file with the weights, for an architecture in JSON or to replace the file's own; "" for none.
+  std::string weights = {};
+  LoadLimits limits = {};
+  /// Told about every lossy situation (an output_padding that old files do not hold, a bias_initializer of None).
+  std::function<void(const std::string& note)> on_note = {};
+};
+
+/// Reads a Sequential or Functional model: .keras (zip or folder), .weights.h5 beside an architecture, legacy .h5 of Keras 2
+/// and 3, or the JSON of model.to_json() with options.weights. A layer class that cannot be run is refused; the message
+/// names all of them at once.
+UPCONV_EXPORT Model load_model(const std::string& path, const LoadOptions& options = {});
+/// The same from memory.
+UPCONV_EXPORT Model load_model(std::span<const std::byte> bytes, const LoadOptions& options = {});
+/// Takes one Conv2DTranspose out of any Keras model by its name, whatever the other layers are.
+UPCONV_EXPORT std::shared_ptr<Conv2DTranspose> load_layer(const std::string& path, const std::string& name,
+                                                          const LoadOptions& options = {});
+
+/// What a file holds, also where it cannot be run yet.
+struct ModelDescription {
+  struct LayerInfo {
+    std::string name, class_name, output_shape, dtype;
+    std::int64_t parameters = 0;
+    bool runnable = true;
+    int depth = 0;                                     ///< of nested models
+  };
+  std::string name, class_name, keras_version, layout;   ///< layout: ".keras archive", "legacy HDF5", ...
+  std::vector<LayerInfo> layers;
+  std::int64_t parameters = 0, file_bytes = 0;
+  bool compiled = false, has_optimizer_state = false;
+  bool runnable = true;
+};
+/// Judges the whole file as load_model does, but describes Keras layers that cannot be run. A class that Keras does not have,
+/// a Lambda or any callable is a FileError.
+UPCONV_EXPORT ModelDescription describe_model(const std::string& path, const LoadOptions& options = {});
+
+}  // namespace upconv

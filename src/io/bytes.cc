@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "io/bytes.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <string_view>
+
+#include "base/text.h"
+#include "upconv/error.h"
+
+namespace upconv::io {
+
+struct Bytes::Descriptor {
+  int fd;
+  explicit Descriptor(int fd) : fd(fd) {}
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  ~Descriptor() { ::close(fd); }
+};
+
+Bytes Bytes::open(const std::string& path) {
+  const auto refuse = [&](const std::string& why) { throw FileError(path, "", why, FileError::Kind::access); };
+  if (path.find('\0') != std::string::npos) refuse("a path cannot hold a zero byte");
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);       // a pipe without a writer must not block
+  if (fd < 0) refuse(std::strerror(errno));
+  Bytes bytes;
+  bytes.file_ = std::make_shared<Descriptor>(fd);
+  struct stat info {};
+  if (::fstat(fd, &info) != 0) refuse(std::strerror(errno));
+  if (S_ISDIR(info.st_mode)) refuse("is a folder");
+  if (!S_ISREG(info.st_mode)) refuse("is not a regular file");
+  bytes.path_ = path;
+  bytes.size_ = info.st_size;
+  return bytes;
+}
+
+Bytes Bytes::view(std::span<const std::byte> memory, std::string path) {
+  Bytes bytes;
+  bytes.path_ = std::move(path);
+  bytes.memory_ = memory.data();
+  bytes.size_ = static_cast<std::int64_t>(memory.size());
+  return bytes;
+}
+
+Bytes Bytes::own(std::vector<std::byte> memory, std::string path) {
+  const auto owned = std::make_shared<const std::vector<std::byte>>(std::move(memory));
+  Bytes bytes = view(*owned, std::move(path));
+  bytes.owned_ = owned;
+  return bytes;
+}
+
+void Bytes::read(std::int64_t offset, std::span<std::byte> to) const {
+  const auto wanted = static_cast<std::int64_t>(to.size());
+  if (offset < 0 || wanted > size_ || offset > size_ - wanted)
+    throw FileError(path_, base::cat("byte ", offset), base::cat("the file ends before ", wanted, " more bytes; it has ", size_));
+  if (!file_) {
+    if (wanted) std::memcpy(to.data(), memory_ + offset, to.size());
+    return;
+  }
+  for (std::size_t done = 0; done < to.size();) {
+    const ssize_t got = ::pread(file_->fd, to.data() + done, to.size() - done, offset + static_cast<off_t>(done));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) throw FileError(path_, base::cat("byte ", offset), std::strerror(errno), FileError::Kind::access);
+    if (got == 0) throw FileError(path_, base::cat("byte ", offset), "the file became shorter while it was read");
+    done += static_cast<std::size_t>(got);
+  }
+}
+
+std::vector<std::byte> Bytes::all(std::int64_t limit) const {
+  if (size_ > limit) throw FileError(path_, "", base::cat("has ", size_, " bytes; at most ", limit, " are read"));
+  std::vector<std::byte> out(static_cast<std::size_t>(size_));
+  read(0, out);
+  return out;
+}
+
+bool Bytes::starts_with(std::string_view magic) const {
+  if (size_ < static_cast<std::int64_t>(magic.size())) return false;
+  std::string head(magic.size(), '\0');
+  read(0, std::as_writable_bytes(std::span(head)));
+  return head == magic;
+}
+
+}  // namespace upconv::io

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// Random access to a file or to memory. Files are read with pread through one descriptor, never mapped: a file that shrinks
+// while it is read gives an error, not a signal.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace upconv::io {
+
+class Bytes {
+ public:
+  /// Opens a regular file; FileError (access) for a missing file, a folder, a device or a pipe.
+  static Bytes open(const std::string& path);
+  /// Views memory that outlives the result.
+  static Bytes view(std::span<const std::byte> memory, std::string path);
+  /// Owns memory.
+  static Bytes own(std::vector<std::byte> memory, std::string path);
+
+  const std::string& path() const noexcept { return path_; }
+  std::int64_t size() const noexcept { return size_; }
+  /// Reads exactly to.size() bytes; FileError when they are not there.
+  void read(std::int64_t offset, std::span<std::byte> to) const;
+  /// All bytes; FileError when there are more than `limit`.
+  std::vector<std::byte> all(std::int64_t limit) const;
+  bool starts_with(std::string_view magic) const;
+
+ private:
+  struct Descriptor;
+  std::string path_;
+  std::int64_t size_ = 0;
+  std::shared_ptr<const Descriptor> file_;
+  std::shared_ptr<const std::vector<std::byte>> owned_;
+  const std::byte* memory_ = nullptr;
+};
+
+}  // namespace upconv::io

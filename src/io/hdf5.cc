@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: Apache-2.0
+// libhdf5 says of itself that it is not made for hostile files. So plugins are off, its error stack is silent, one lock is
+// around it, and every object is looked at before anything is read from it (security.md).
+#include "io/hdf5.h"
+
+#include <cstring>
+#include <mutex>
+#include <set>
+
+#include "base/checked.h"
+#include "base/text.h"
+#include "io/hdf5_driver.h"
+#include "upconv/error.h"
+
+namespace upconv::io {
+
+const Hdf5Node* Hdf5Node::find(std::string_view path) const {
+  const Hdf5Node* node = this;
+  while (!path.empty()) {
+    const std::size_t slash = std::min(path.find('/'), path.size());
+    const std::string_view step = path.substr(0, slash);
+    const Hdf5Node* next = nullptr;
+    for (const Hdf5Node& child : node->children)
+      if (child.name == step) next = &child;
+    if (!next) return nullptr;
+    node = next;
+    path.remove_prefix(std::min(slash + 1, path.size()));
+  }
+  return node;
+}
+
+const Config* Hdf5Node::attribute(std::string_view name) const {
+  for (const auto& [key, value] : attributes)
+    if (key == name) return &value;
+  return nullptr;
+}
+
+namespace {
+
+/// Closes an identifier of libhdf5.
+class Id {
+ public:
+  Id(hid_t id, herr_t (*close)(hid_t)) : id_(id), close_(close) {}
+  Id(const Id&) = delete;
+  Id& operator=(const Id&) = delete;
+  ~Id() {
+    if (id_ >= 0) close_(id_);
+  }
+  operator hid_t() const noexcept { return id_; }
+  bool ok() const noexcept { return id_ >= 0; }
+
+ private:
+  hid_t id_;
+  herr_t (*close_)(hid_t);
+};
+
+constexpr std::int64_t kMostAttributeBytes = std::int64_t{16} << 20;
+
+class Reader {
+ public:
+  Reader(const Bytes& file, const LoadLimits& limits) : file_(file), limits_(limits) {}
+
+  Hdf5Node read() {
+    const Id h5(open_hdf5(file_), H5Fclose);
+    if (!h5.ok()) fail("", "is not a sound HDF5 file");
+    const Id root(H5Gopen2(h5, "/", H5P_DEFAULT), H5Gclose);
+    if (!root.ok()) fail("/", "the root group cannot be read");
+    Hdf5Node node;
+    read_group(root, "", node, 0);
+    return node;
+  }
+
+ private:
+  [[noreturn]] void fail(const std::string& where, const std::string& why) const { throw FileError(file_.path(), where, why); }
+
+  void count_object(hid_t object, const std::string& where) {
+    H5O_info_t info;
+    if (H5Oget_info2(object, &info, H5O_INFO_BASIC) < 0) fail(where, "cannot be read");
+    if (!seen_.insert(info.addr).second) fail(where, "the object is linked twice");
+    if (static_cast<std::int64_t>(seen_.size()) > limits_.hdf5_objects)
+      fail(where, base::cat("the file has more than ", limits_.hdf5_objects, " objects"));
+  }
+
+  static herr_t collect_name(hid_t, const char* name, const H5L_info_t*, void* out) {
+    static_cast<std::vector<std::string>*>(out)->push_back(name);
+    return 0;
+  }
+
+  void read_group(hid_t group, const std::string& path, Hdf5Node& node, int depth) {
+    const std::string where = path.empty() ? "/" : path;
+    if (depth > limits_.nesting) fail(where, base::cat("groups are nested deeper than ", limits_.nesting));
+    count_object(group, where);
+    read_attributes(group, where, node);
+    H5G_info_t info;
+    if (H5Gget_info(group, &info) < 0 || static_cast<std::int64_t>(info.nlinks) > limits_.hdf5_objects) fail(where, "the group cannot be read");
+    std::vector<std::string> names;
+    if (H5Literate(group, H5_INDEX_NAME, H5_ITER_INC, nullptr, collect_name, &names) < 0) fail(where, "the group cannot be read");
+    for (const std::string& name : names) read_link(group, path + "/" + name, name, node, depth);
+  }
+
+  void read_link(hid_t group, const std::string& path, const std::string& name, Hdf5Node& parent, int depth) {
+    H5L_info_t link;
+    if (H5Lget_info(group, name.c_str(), &link, H5P_DEFAULT) < 0) fail(path, "the link cannot be read");
+    if (link.type != H5L_TYPE_HARD) fail(path, "is a soft, external or user-defined link; only hard links are read");
+    const Id object(H5Oopen(group, name.c_str(), H5P_DEFAULT), H5Oclose);
+    if (!object.ok()) fail(path, "cannot be read");
+    Hdf5Node& node = parent.children.emplace_back();
+    node.name = name;
+    const H5I_type_t kind = H5Iget_type(object);
+    if (kind == H5I_GROUP) return read_group(object, path, node, depth + 1);
+    if (kind != H5I_DATASET) fail(path, "is neither a group nor a dataset");
+    node.is_group = false;
+    count_object(object, path);
+    read_attributes(object, path, node);
+    read_dataset(object, path, node);
+  }
+
+  // ------------------------------------------------------------------------------------------------ attributes
+
+  static herr_t collect_attribute(hid_t, const char* name, const H5A_info_t*, void* out) {
+    static_cast<std::vector<std::string>*>(out)->push_back(name);
+    return 0;
+  }
+
+  void read_attributes(hid_t object, const std::string& where, Hdf5Node& node) {
+    std::vector<std::string> names;
+    if (H5Aiterate2(object, H5_INDEX_NAME, H5_ITER_INC, nullptr, collect_attribute, &names) < 0) fail(where, "an attribute cannot be read");
+    for (const std::string& name : names) {
+      const Id attribute(H5Aopen(object, name.c_str(), H5P_DEFAULT), H5Aclose);
+      if (!attribute.ok()) fail(where, base::cat("the attribute '", name, "' cannot be read"));
+      Config value;
+      if (read_attribute(attribute, where + "@" + name, value)) node.attributes.emplace_back(name, std::move(value));
+    }
+  }
+
+  /// True when the attribute is of a kind that is kept.
+  bool read_attribute(hid_t attribute, const std::string& where, Config& value) {
+    const Id type(H5Aget_type(attribute), H5Tclose);
+    const Id space(H5Aget_space(attribute), H5Sclose);
+    const hssize_t count = H5Sget_simple_extent_npoints(space);
+    const bool scalar = H5Sget_simple_extent_ndims(space) == 0;
+    if (count < 0 || count > limits_.hdf5_objects) fail(where, "has too many elements");
+    const H5T_class_t kind = H5Tget_class(type);
+    if (count == 0) {
+      value = Config(Config::List{});
+      return true;
+    }
+    if (kind == H5T_STRING) {
+      Config::List list = H5Tis_variable_str(type) > 0 ? variable_strings(attribute, type, space, count, where)
+                                                       : fixed_strings(attribute, type, count, where);
+      value = scalar ? list.front() : Config(std::move(list));
+      return true;
+    }
+    if (!scalar) return false;
+    if (kind == H5T_INTEGER && H5Tget_size(type) <= 8) {
+      std::int64_t number = 0;
+      if (H5Aread(attribute, H5T_NATIVE_INT64, &number) < 0) fail(where, "cannot be read");
+      value = number;
+      return true;
+    }
+    if (kind == H5T_FLOAT && H5Tget_size(type) <= 8) {
+      double number = 0;
+      if (H5Aread(attribute, H5T_NATIVE_DOUBLE, &number) < 0) fail(where, "cannot be read");
+      value = number;
+      return true;
+    }
+    return false;
+  }
+
+  Config::List fixed_strings(hid_t attribute, hid_t type, hssize_t count, const std::string& where) {
+    const size_t size = H5Tget_size(type);
+    if (size == 0) return Config::List(static_cast<std::size_t>(count), Config(""));
+    const std::int64_t bytes = base::checked_mul(static_cast<std::int64_t>(size), count, "attribute size");
+    if (bytes > kMostAttributeBytes || bytes > file_.size()) fail(where, base::cat("claims ", bytes, " bytes"));
+    std::string buffer(static_cast<std::size_t>(bytes), '\0');
+    if (H5Aread(attribute, type, buffer.data()) < 0) fail(where, "cannot be read");
+    Config::List list;
+    for (hssize_t i = 0; i < count; ++i) {
+      const char* start = buffer.data() + static_cast<std::size_t>(i) * size;
+      list.push_back(std::string(start, strnlen(start, size)));
+    }
+    return list;
+  }
+
+  Config::List variable_strings(hid_t attribute, hid_t type, hid_t space, hssize_t count, const std::string& where) {
+    std::vector<char*> pointers(static_cast<std::size_t>(count), nullptr);
+    if (H5Aread(attribute, type, pointers.data()) < 0) fail(where, "cannot be read");
+    Config::List list;
+    std::int64_t total = 0;
+    for (const char* text : pointers) {
+      list.push_back(std::string(text ? text : ""));
+      total += static_cast<std::int64_t>(list.back().as_string().size());
+    }
+    H5Dvlen_reclaim(type, space, H5P_DEFAULT, pointers.data());
+    if (total > limits_.json_bytes + kMostAttributeBytes) fail(where, base::cat("has ", total, " bytes of text"));
+    return list;
+  }
+
+  // ------------------------------------------------------------------------------------------------ datasets
+
+  void read_dataset(hid_t dataset, const std::string& where, Hdf5Node& node) {
+    const Id type(H5Dget_type(dataset), H5Tclose), space(H5Dget_space(dataset), H5Sclose);
+    node.shape = dataset_shape(space, where);
+    const std::int64_t elements = node.shape.elements();
+    const std::int64_t bytes = base::checked_mul(elements, static_cast<std::int64_t>(H5Tget_size(type)), "dataset size");
+    check_storage(dataset, bytes, where);
+    const H5T_class_t kind = H5Tget_class(type);
+    if (kind == H5T_INTEGER) {
+      if (elements > limits_.hdf5_objects) fail(where, "holds integers; only counters are read");
+      node.integers.resize(static_cast<std::size_t>(elements));
+      if (elements && H5Dread(dataset, H5T_NATIVE_INT64, H5S_ALL, H5S_ALL, H5P_DEFAULT, node.integers.data()) < 0) fail(where, "cannot be read");
+      return;
+    }
+    const DType dtype = float_dtype(type, kind, where, node);
+    if ((total_bytes_ += bytes) > limits_.tensor_bytes)
+      fail(where, base::cat("the tensors of the file take more than ", limits_.tensor_bytes, " bytes"));
+    node.data = Tensor(node.shape, dtype);
+    if (elements == 0) return;
+    const Id memory(memory_type(type, dtype), H5Tclose);
+    if (!memory.ok() || H5Dread(dataset, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, node.data.bytes()) < 0) fail(where, "cannot be read");
+  }
+
+  Shape dataset_shape(hid_t space, const std::string& where) const {
+    if (H5Sget_simple_extent_type(space) == H5S_NULL) return {0};
+    const int rank = H5Sget_simple_extent_ndims(space);
+    if (rank < 0 || rank > static_cast<int>(Shape::max_rank)) fail(where, base::cat("has ", rank, " dimensions; at most 8 are read"));
+    hsize_t dims[Shape::max_rank] = {};
+    if (rank && H5Sget_simple_extent_dims(space, dims, nullptr) < 0) fail(where, "has no sound shape");
+    Shape shape;
+    for (int i = 0; i < rank; ++i) {
+      if (dims[i] > static_cast<hsize_t>(limits_.tensor_bytes)) fail(where, base::cat("claims a dimension of ", dims[i]));
+      shape.push_back(static_cast<std::int64_t>(dims[i]));
+    }
+    try {
+      shape.elements();
+    } catch (const ArgumentError& e) {
+      fail(where, e.what());
+    }
+    return shape;
+  }
+
+  /// Declared bytes against what the file stores.
+  void check_storage(hid_t dataset, std::int64_t bytes, const std::string& where) const {
+    const Id properties(H5Dget_create_plist(dataset), H5Pclose);
+    if (!properties.ok()) fail(where, "cannot be read");
+    if (H5Pget_external_count(properties) != 0) fail(where, "keeps its data in another file");
+    const H5D_layout_t layout = H5Pget_layout(properties);
+    if (layout != H5D_COMPACT && layout != H5D_CONTIGUOUS && layout != H5D_CHUNKED) fail(where, "is a virtual dataset");
+    for (int i = 0; i < H5Pget_nfilters(properties); ++i) {
+      unsigned flags = 0, config = 0;
+      size_t values = 0;
+      const H5Z_filter_t filter = H5Pget_filter2(properties, static_cast<unsigned>(i), &flags, &values, nullptr, 0, nullptr, &config);
+      if (filter != H5Z_FILTER_DEFLATE && filter != H5Z_FILTER_SHUFFLE) fail(where, base::cat("uses the filter ", filter, "; deflate and shuffle are read"));
+    }
+    const auto stored = static_cast<std::int64_t>(H5Dget_storage_size(dataset));
+    if (bytes > limits_.tensor_bytes) fail(where, base::cat("claims ", bytes, " bytes; at most ", limits_.tensor_bytes, " are read"));
+    if (stored < 0 || stored > file_.size()) fail(where, base::cat("claims to store ", stored, " bytes in a file of ", file_.size()));
+    if (layout != H5D_CHUNKED && stored < bytes) fail(where, base::cat("claims ", bytes, " bytes but stores ", stored));
+    const bool bomb = bytes > (std::int64_t{1} << 20) && bytes / limits_.inflate_ratio > stored;
+    if (layout == H5D_CHUNKED && (bomb || (stored == 0 && bytes > 0))) fail(where, base::cat("claims ", bytes, " bytes but stores ", stored));
+  }
+
+  DType float_dtype(hid_t type, H5T_class_t kind, const std::string& where, const Hdf5Node& node) const {
+    const size_t size = H5Tget_size(type);
+    if (kind == H5T_OPAQUE && size == 2) {
+      const Config* mark = node.attribute("dtype");
+      if (mark && mark->is_string() && mark->as_string() == "bfloat16") return DType::bfloat16;
+    }
+    if (kind == H5T_FLOAT) {
+      size_t sign, exponent, exponent_size, mantissa, mantissa_size;
+      if (H5Tget_fields(type, &sign, &exponent, &exponent_size, &mantissa, &mantissa_size) >= 0) {
+        const size_t bias = H5Tget_ebias(type);
+        const auto is = [&](size_t bytes, size_t e, size_t m, size_t b) {
+          return size == bytes && sign == bytes * 8 - 1 && exponent == m && exponent_size == e && mantissa == 0 && mantissa_size == m && bias == b;
+        };
+        if (is(4, 8, 23, 127)) return DType::float32;
+        if (is(8, 11, 52, 1023)) return DType::float64;
+        if (is(2, 5, 10, 15)) return DType::float16;
+      }
+    }
+    fail(where, "holds elements that are neither IEEE floats, bfloat16 nor integers");
+  }
+
+  /// The native form of a checked type: HDF5 exchanges the bytes where the file has them the other way.
+  static hid_t memory_type(hid_t type, DType dtype) {
+    if (dtype == DType::float32) return H5Tcopy(H5T_NATIVE_FLOAT);
+    if (dtype == DType::float64) return H5Tcopy(H5T_NATIVE_DOUBLE);
+    const hid_t copy = H5Tcopy(type);
+    if (dtype == DType::float16) H5Tset_order(copy, H5T_ORDER_LE);
+    return copy;
+  }
+
+  const Bytes& file_;
+  const LoadLimits& limits_;
+  std::set<haddr_t> seen_;
+  std::int64_t total_bytes_ = 0;
+};
+
+std::mutex library_lock;
+
+}  // namespace
+
+Hdf5Node read_hdf5(const Bytes& file, const LoadLimits& limits) {
+  const std::lock_guard lock(library_lock);
+  static const bool prepared = [] {
+    H5open();
+    H5PLset_loading_state(0);                          // no filter is ever loaded from a plugin folder
+    H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
+    return true;
+  }();
+  static_cast<void>(prepared);
+  H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);         // the error stack is a thread's own where libhdf5 is thread-safe
+  return Reader(file, limits).read();
+}
+
+}  // namespace upconv::io
