@@ -34,7 +34,7 @@ class UPCONV_EXPORT ActivationFunction {
   virtual void forward(ConstTensorView x, TensorView y) const = 0;
   /// dx = gradient of sum(dy * f(x)); y = f(x) is given. Default: throws StateError "inference only".
   virtual void backward(ConstTensorView x, ConstTensorView y, ConstTensorView dy, TensorView dx) const;
-  /// For the library's own element-wise functions: what a kernel can fuse; else nullptr.
+  /// For the library's own element-wise functions: what a kernel can fuse where output_dtype is the input's; else nullptr.
   virtual const kernels::ActivationSpec* fusable() const noexcept { return nullptr; }
 };
 

@@ -45,6 +45,7 @@ struct UPCONV_EXPORT Variable {
 struct CallOptions {
   bool training = false;
   ExecutionOptions execution = {};
+  double activity_scale = 1;                           ///< backward(): what dy was multiplied by (a loss scale)
 };
 
 /// What a forward pass leaves for its backward pass. Owns everything it needs; movable; good for one layer's backward.
@@ -102,6 +103,8 @@ class UPCONV_EXPORT Layer {
   virtual Tensor call(std::span<const ConstTensorView> inputs, const CallOptions& options) const = 0;
   /// The output with the tape for backward(). Moving an owned input in avoids its copy.
   virtual std::pair<Tensor, Tape> forward(std::vector<Tensor> inputs, const CallOptions& options) const = 0;
+  /// From the gradient of the loss with respect to the output. The activity regulariser's term is added here; the weights'
+  /// penalties are not (Variable::regularizer adds them).
   virtual Gradients backward(ConstTensorView dy, const Tape& tape, const CallOptions& options = {}) const = 0;
 
   /// Weights in Keras's order: trainable first ([kernel, bias]), then non-trainable state.

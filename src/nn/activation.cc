@@ -120,6 +120,7 @@ class LayerObject final : public ActivationFunction {
     inner_->backward(Tensor::copy_of(x).cast(policy_.compute_dtype), y, dy, wide);
     convert(wide, dx);
   }
+  const ActivationSpec* fusable() const noexcept override { return inner_->fusable(); }
 
  private:
   std::shared_ptr<const ActivationFunction> inner_;

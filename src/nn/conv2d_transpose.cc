@@ -13,9 +13,11 @@
 #include <cmath>
 #include <mutex>
 
+#include "base/element.h"
 #include "base/text.h"
 #include "nn/activation_functions.h"
 #include "nn/plan_cache.h"
+#include "nn/tuple_argument.h"
 #include "ops/conv_transpose.h"
 #include "upconv/error.h"
 
@@ -24,16 +26,9 @@ namespace upconv {
 namespace {
 
 std::string tuple(Size2 s) { return base::cat("(", s.h, ", ", s.w, ")"); }
+std::string as_given(Size2 s) { return s.h == s.w ? std::to_string(s.h) : tuple(s); }
 
-void check_tuple(const char* name, Size2 value, std::int64_t least) {
-  std::vector<std::string> wrong;
-  for (const std::int64_t v : {value.h, value.w})
-    if (v < least && (wrong.empty() || wrong.front() != std::to_string(v))) wrong.push_back(std::to_string(v));
-  if (!wrong.empty())
-    throw ArgumentError(name, base::cat("The `", name, "` argument must be a tuple of 2 integers. Received ", name, "=", tuple(value),
-                                        ", including values {", base::join(wrong, ", "), "} that do not satisfy `value ",
-                                        least == 0 ? ">=" : ">", " 0`"));
-}
+void check_tuple(const char* name, Size2 value, std::int64_t least) { nn::check_tuple(name, value, least, as_given(value)); }
 
 void check_output_padding(Size2 output_padding, Size2 strides) {
   const std::int64_t given[] = {output_padding.h, output_padding.w}, limit[] = {strides.h, strides.w};
@@ -137,10 +132,10 @@ void Conv2DTranspose::build(std::span<const Shape> input_shapes) {
   const Conv2DTransposeOptions& o = impl_->options;
   const DType dtype = dtype_policy_.variable_dtype;
   std::vector<Variable> variables;
-  variables.push_back({"kernel", name_ + "/kernel", o.kernel_initializer(kernel_shape, dtype), trainable_, o.kernel_regularizer,
+  variables.push_back({"kernel", name_ + "/kernel", o.kernel_initializer(kernel_shape, dtype), true, o.kernel_regularizer,
                        o.kernel_constraint});
   if (o.use_bias)
-    variables.push_back({"bias", name_ + "/bias", o.bias_initializer({impl_->filters}, dtype), trainable_, o.bias_regularizer,
+    variables.push_back({"bias", name_ + "/bias", o.bias_initializer({impl_->filters}, dtype), true, o.bias_regularizer,
                          o.bias_constraint});
   variables_ = std::move(variables);
   built_input_shape_ = shape;
@@ -161,21 +156,37 @@ Shape Conv2DTranspose::compute_output_shape(std::span<const Shape> input_shapes)
   return impl_->options.activation.function().output_shape(out);
 }
 
-DType Conv2DTranspose::compute_output_dtype(DType) const {
-  return impl_->options.activation.function().output_dtype(dtype_policy_.compute_dtype);
+/// What a call computes in: without autocast, the variables' own dtype.
+static DType call_dtype(const Conv2DTranspose& layer) {
+  return layer.options().autocast ? layer.dtype_policy().compute_dtype : layer.dtype_policy().variable_dtype;
 }
 
-/// Checks an input of a call; the result is the input in the compute dtype, converted into `converted` where it must be.
-static ConstTensorView checked_input(const Conv2DTranspose& layer, ConstTensorView x, std::size_t channel_axis, Tensor& converted) {
-  check_rank(layer.name(), x.shape);
+DType Conv2DTranspose::compute_output_dtype(DType) const {
+  return impl_->options.activation.function().output_dtype(call_dtype(*this));
+}
+
+/// The activation as a plan can fuse it, or nullptr. A layer object of another dtype policy changes the dtype and cannot.
+static const kernels::ActivationSpec* fused_activation(const Conv2DTranspose& layer) {
+  const ActivationFunction& function = layer.options().activation.function();
+  return function.output_dtype(call_dtype(layer)) == call_dtype(layer) ? function.fusable() : nullptr;
+}
+
+static void check_input_shape(const Conv2DTranspose& layer, const Shape& shape) {
+  check_rank(layer.name(), shape);
   if (!layer.built())
     throw StateError(base::cat("The layer '", layer.name(), "' is not built and const: call build(input_shape) first."));
+  const bool last = layer.options().data_format == name_of(DataFormat::channels_last);
   const std::int64_t channels = layer.kernel().shape()[3];
-  if (x.shape[channel_axis] != channels)
+  if (shape[last ? 3 : 1] != channels)
     throw ArgumentError("inputs", base::cat("Input 0 with name 'None' of layer '", layer.name(), "' is incompatible with the layer: "
-                                            "expected axis ", channel_axis == 3 ? -1 : 1, " of input shape to have value ", channels,
-                                            ", but received input with shape ", x.shape.str()));
-  const DType compute = layer.dtype_policy().compute_dtype;
+                                            "expected axis ", last ? -1 : 1, " of input shape to have value ", channels,
+                                            ", but received input with shape ", shape.str()));
+}
+
+/// Checks an input of a call; the result is the input in the call's dtype, converted into `converted` where it must be.
+static ConstTensorView checked_input(const Conv2DTranspose& layer, ConstTensorView x, Tensor& converted) {
+  check_input_shape(layer, x.shape);
+  const DType compute = call_dtype(layer);
   if (x.dtype == compute) return x;
   if (!layer.options().autocast)
     throw ArgumentError("inputs", base::cat("The layer '", layer.name(), "' computes in ", name_of(compute), " and autocast is off. "
@@ -189,7 +200,7 @@ static ConstTensorView checked_input(const Conv2DTranspose& layer, ConstTensorVi
 static void run_plan(const Conv2DTranspose& layer, nn::PlanCache& cache, const ConvTransposeGeometry& geometry, ConstTensorView x,
                      const kernels::ActivationSpec& activation, TensorView out, const ExecutionOptions& execution) {
   const Tensor* bias = layer.bias();
-  const nn::PlannedCall call = cache.get(x.shape, geometry, x.dtype, activation, layer.kernel(), bias, layer.dtype_policy().compute_dtype,
+  const nn::PlannedCall call = cache.get(x.shape, geometry, x.dtype, activation, layer.kernel(), bias, call_dtype(layer),
                                          execution);
   Tensor workspace = Tensor::uninitialized({static_cast<std::int64_t>(call.plan->workspace_bytes() / sizeof(float)) + 1});
   call.plan->run(x.bytes, *call.packed, bias ? call.bias->bytes() : nullptr, out.bytes, workspace.bytes());
@@ -216,7 +227,7 @@ static Shape linear_output_shape(const ConvTransposeGeometry& geometry, const Sh
 
 void Conv2DTranspose::call_into(ConstTensorView x, TensorView out, const CallOptions& options) const {
   Tensor converted;
-  x = checked_input(*this, x, impl_->channel_axis(), converted);
+  x = checked_input(*this, x, converted);
   const Shape sums_shape = linear_output_shape(impl_->geometry, x.shape, kernel().shape());
   const ActivationFunction& function = impl_->options.activation.function();
   const Shape shape = function.output_shape(sums_shape);
@@ -224,7 +235,7 @@ void Conv2DTranspose::call_into(ConstTensorView x, TensorView out, const CallOpt
   if (out.shape != shape || out.dtype != dtype)
     throw ArgumentError("out", base::cat("The output must have shape ", shape.str(), " and dtype ", name_of(dtype), ". Received: ",
                                          out.shape.str(), ", ", name_of(out.dtype), "."));
-  if (const kernels::ActivationSpec* fused = function.fusable())
+  if (const kernels::ActivationSpec* fused = fused_activation(*this))
     return run_plan(*this, impl_->cache, impl_->geometry, x, *fused, out, options.execution);
   const Tensor sums = unfused_sums(*this, impl_->cache, impl_->geometry, x, sums_shape, options.execution);
   if (sums.dtype() == x.dtype) return function.forward(sums, out);
@@ -247,13 +258,15 @@ Tensor Conv2DTranspose::operator()(ConstTensorView x, const CallOptions& options
   return call({&x, 1}, options);
 }
 
+/// The activity regulariser's loss: its penalty of the output / batch, in the output's dtype.
+static double activity_term(const Regularizer& regularizer, const Tensor& y) {
+  const std::int64_t batch = y.shape()[0];
+  return batch == 0 ? 0.0 : base::rounded(regularizer->penalty(y) / static_cast<double>(batch), y.dtype());
+}
+
 std::vector<double> Conv2DTranspose::evaluate_losses(ConstTensorView x, const CallOptions& options) const {
   std::vector<double> all;
-  if (const Regularizer& regularizer = activity_regularizer()) {
-    const Tensor y = (*this)(x, options);
-    const std::int64_t batch = y.shape()[0];
-    all.push_back(batch == 0 ? 0.0 : regularizer->penalty(y) / static_cast<double>(batch));
-  }
+  if (const Regularizer& regularizer = activity_regularizer()) all.push_back(activity_term(regularizer, (*this)(x, options)));
   for (const double loss : losses()) all.push_back(loss);
   return all;
 }
@@ -269,7 +282,8 @@ bool keeps_result_only(const kernels::ActivationSpec* spec) {
 }
 
 struct TapeState {
-  Tensor x;                                  // in the compute dtype
+  DType input_dtype;
+  Tensor x;                                  // in the call's dtype
   Tensor sums;                               // before the activation; empty where the result says as much
   Tensor y;
 };
@@ -285,10 +299,10 @@ std::pair<Tensor, Tape> Conv2DTranspose::forward(Tensor x, const CallOptions& op
 std::pair<Tensor, Tape> Conv2DTranspose::forward(std::vector<Tensor> inputs, const CallOptions& options) const {
   check_one_input(name_, inputs.size());
   Tensor converted;
-  const ConstTensorView x = checked_input(*this, inputs.front(), impl_->channel_axis(), converted);
-  const ActivationFunction& function = impl_->options.activation.function();
+  const ConstTensorView x = checked_input(*this, inputs.front(), converted);
   TapeState state;
-  if (keeps_result_only(function.fusable())) {
+  state.input_dtype = inputs.front().dtype();
+  if (keeps_result_only(fused_activation(*this))) {
     state.y = call({&x, 1}, options);
   } else {
     state.sums = unfused_sums(*this, impl_->cache, impl_->geometry, x, linear_output_shape(impl_->geometry, x.shape, kernel().shape()),
@@ -296,14 +310,13 @@ std::pair<Tensor, Tape> Conv2DTranspose::forward(std::vector<Tensor> inputs, con
     state.y = impl_->options.activation(state.sums);
     if (state.sums.dtype() != x.dtype) state.y = state.y.cast(x.dtype);
   }
-  state.x = converted.elements() > 0 || x.bytes == converted.bytes() ? std::move(converted) : std::move(inputs.front());
+  state.x = inputs.front().dtype() == x.dtype ? std::move(inputs.front()) : std::move(converted);
   Tensor y = state.y;
-  double activity_loss = 0;
-  const Regularizer& regularizer = activity_regularizer();
-  if (regularizer && y.shape()[0] > 0) activity_loss = regularizer->penalty(y) / static_cast<double>(y.shape()[0]);
   Tape tape(std::move(state));
-  tape.activity_loss = activity_loss;
-  tape.has_activity_loss = static_cast<bool>(regularizer);
+  if (const Regularizer& regularizer = activity_regularizer()) {
+    tape.activity_loss = activity_term(regularizer, y);
+    tape.has_activity_loss = true;
+  }
   return {std::move(y), std::move(tape)};
 }
 
@@ -316,12 +329,13 @@ Gradients Conv2DTranspose::backward(ConstTensorView dy, const Tape& tape, const 
   Tensor total = Tensor::copy_of(dy).cast(state.y.dtype());
   const std::int64_t batch = state.y.shape()[0];
   if (const Regularizer& regularizer = activity_regularizer(); regularizer && batch > 0)
-    regularizer->add_gradient(state.y, 1.0 / static_cast<double>(batch), total);
+    regularizer->add_gradient(state.y, options.activity_scale / static_cast<double>(batch), total);
   const Activation& activation = impl_->options.activation;
   const bool wide = state.sums.elements() > 0 && state.sums.dtype() != state.x.dtype();
   Tensor dsums;
-  if (activation.is_linear()) dsums = std::move(total);
-  else if (keeps_result_only(activation.function().fusable())) dsums = activation.backward(state.y, state.y, total);
+  const kernels::ActivationSpec* fused = fused_activation(*this);
+  if (fused && fused->function == kernels::Activation::linear) dsums = std::move(total);
+  else if (keeps_result_only(fused)) dsums = activation.backward(state.y, state.y, total);
   else if (wide) dsums = activation.backward(state.sums, state.y.cast(state.sums.dtype()), total.cast(state.sums.dtype())).cast(state.x.dtype());
   else dsums = activation.backward(state.sums, state.y, total);
 
@@ -335,6 +349,7 @@ Gradients Conv2DTranspose::backward(ConstTensorView dy, const Tape& tape, const 
   ops::conv_transpose_gradients(g, compute, state.x.bytes(), cast_kernel.bytes(), dsums.bytes(),
                                 {gradients.inputs[0].bytes(), trainable_ ? dkernel.bytes() : nullptr, trainable_ && bias() ? dbias.bytes() : nullptr},
                                 options.execution);
+  if (state.input_dtype != compute) gradients.inputs[0] = gradients.inputs[0].cast(state.input_dtype);
   const DType variable = dtype_policy_.variable_dtype;
   gradients.weights.push_back(trainable_ ? dkernel.cast(variable) : Tensor());
   if (bias()) gradients.weights.push_back(trainable_ ? dbias.cast(variable) : Tensor());
@@ -349,14 +364,14 @@ struct Conv2DTranspose::Plan::State {
 };
 
 Conv2DTranspose::Plan Conv2DTranspose::plan(const Shape& input_shape, const ExecutionOptions& options) const {
-  const kernels::ActivationSpec* fused = impl_->options.activation.function().fusable();
+  check_input_shape(*this, input_shape);
+  const kernels::ActivationSpec* fused = fused_activation(*this);
   if (!fused)
     throw ArgumentError("activation", base::cat("A plan needs an element-wise activation of the library. The layer '", name_, "' has '",
                                                 impl_->options.activation.name(), "'."));
-  check_rank(name_, input_shape);
   auto state = std::make_shared<Plan::State>();
-  state->call = impl_->cache.get(input_shape, impl_->geometry, dtype_policy_.compute_dtype, *fused, kernel(), bias(),
-                                 dtype_policy_.compute_dtype, options);
+  state->call = impl_->cache.get(input_shape, impl_->geometry, call_dtype(*this), *fused, kernel(), bias(), call_dtype(*this),
+                                 options);
   state->output_shape = Layer::compute_output_shape(input_shape);
   Plan plan;
   plan.state_ = std::move(state);

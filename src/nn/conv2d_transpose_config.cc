@@ -3,46 +3,85 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "nn/tuple_argument.h"
 #include "upconv/conv2d_transpose.h"
 #include "upconv/error.h"
 
 namespace upconv {
 
+void nn::check_tuple(const char* name, Size2 value, std::int64_t least, const std::string& shown) {
+  std::vector<std::string> wrong;
+  if (value.h < least) wrong.push_back(std::to_string(value.h));
+  if (value.w < least && value.w != value.h) wrong.push_back(std::to_string(value.w));
+  if (!wrong.empty())
+    throw ArgumentError(name, base::cat("The `", name, "` argument must be a tuple of 2 integers. Received ", name, "=", shown,
+                                        ", including values {", base::join(wrong, ", "), "} that do not satisfy `value ",
+                                        least == 0 ? ">=" : ">", " 0`"));
+}
+
 namespace {
 
-/// A JSON value as Python shows it where that is easy: lists as tuples, null as None.
+/// A JSON value as Python prints it with str(): lists as tuples, null as None.
 std::string shown(const Config& value) {
   if (value.is_null()) return "None";
   if (value.is_bool()) return value.as_bool() ? "True" : "False";
   if (value.is_string()) return base::escaped(value.as_string());
-  std::string text = value.json();
-  if (value.is_list() && text.size() >= 2) text.front() = '(', text.back() = ')';
-  return text;
+  if (!value.is_list()) return value.json();
+  std::vector<std::string> items;
+  for (const Config& item : value.as_list()) items.push_back(shown(item));
+  return "(" + base::join(items, ", ") + (items.size() == 1 ? ",)" : ")");
 }
 
-/// A whole number, or one or two of them in a list; one means both axes. Booleans and fractions are refused.
-Size2 pair(const Config& value, const char* name) {
+/// A whole number, or one or two of them in a list; one means both axes. Booleans and fractions are refused. The values are
+/// checked here too, so that errors come in Keras's order.
+Size2 pair(const Config& value, const char* name, std::int64_t least = 1) {
   const auto whole = [](const Config& v) { return v.is_int(); };
-  if (whole(value)) return Size2(value.as_int());
-  const bool list = value.is_list() && (value.as_list().size() == 1 || value.as_list().size() == 2) &&
-                    std::all_of(value.as_list().begin(), value.as_list().end(), whole);
-  if (!list)
+  const bool fits = whole(value) || (value.is_list() && (value.as_list().size() == 1 || value.as_list().size() == 2) &&
+                    std::all_of(value.as_list().begin(), value.as_list().end(), whole));
+  if (!fits)
     throw ArgumentError(name, base::cat("The `", name, "` argument must be a tuple of 2 integers. Received ", name, "=", shown(value)));
-  return {value.as_list().front().as_int(), value.as_list().back().as_int()};
+  const Size2 size = whole(value) ? Size2(value.as_int()) : Size2(value.as_list().front().as_int(), value.as_list().back().as_int());
+  nn::check_tuple(name, size, least, shown(value));
+  return size;
 }
 
 Config list_of(Size2 size) { return Config::list({size.h, size.w}); }
+
+[[noreturn]] void wrong_name(const Config& name) {
+  throw ArgumentError("name", base::cat("Argument `name` must be a string and cannot contain character `/`. Received: name=", shown(name)));
+}
+
+/// What Keras's base layer takes.
+bool read_base_option(Conv2DTransposeOptions& o, const std::string& key, const Config& value) {
+  if (key == "name") {
+    if (!value.is_null() && !value.is_string()) wrong_name(value);
+    if (value.is_string()) o.name = value.as_string();
+  } else if (key == "trainable") {
+    if (!value.is_bool())
+      throw ArgumentError("trainable", base::cat("Expected `trainable` to be a boolean. Received: trainable=", shown(value)));
+    o.trainable = value.as_bool();
+  } else if (key == "dtype") {
+    if (!value.is_null()) o.dtype = DTypePolicy::from_config(value).name;
+  } else if (key == "autocast") {
+    o.autocast = value.as_bool();
+  } else if (key == "activity_regularizer") {
+    o.activity_regularizer = Regularizer::from_config(value);
+  } else {
+    return false;
+  }
+  return true;
+}
 
 void read_option(Conv2DTransposeOptions& o, const std::string& key, const Config& value) {
   if (key == "strides") o.strides = pair(value, "strides");
   else if (key == "padding") {
     if (!value.is_string())
       throw ArgumentError("padding", base::cat("The `padding` argument must be one of 'valid', 'same'. Received: ", shown(value)));
-    o.padding = value.as_string();
+    o.padding = name_of(parse_padding(value.as_string()));
   } else if (key == "output_padding") {
-    if (!value.is_null()) o.output_padding = pair(value, "output_padding");
+    if (!value.is_null()) o.output_padding = pair(value, "output_padding", 0);
   } else if (key == "data_format") {
-    if (!value.is_null()) o.data_format = value.is_string() ? value.as_string() : shown(value);
+    if (!value.is_null()) o.data_format = name_of(parse_data_format(shown(value)));
   } else if (key == "dilation_rate") o.dilation_rate = pair(value, "dilation_rate");
   else if (key == "activation") o.activation = Activation::from_config(value);
   else if (key == "use_bias") o.use_bias = value.as_bool();
@@ -50,33 +89,56 @@ void read_option(Conv2DTransposeOptions& o, const std::string& key, const Config
   else if (key == "bias_initializer") o.bias_initializer = Initializer::from_config(value);
   else if (key == "kernel_regularizer") o.kernel_regularizer = Regularizer::from_config(value);
   else if (key == "bias_regularizer") o.bias_regularizer = Regularizer::from_config(value);
-  else if (key == "activity_regularizer") o.activity_regularizer = Regularizer::from_config(value);
   else if (key == "kernel_constraint") o.kernel_constraint = Constraint::from_config(value);
   else if (key == "bias_constraint") o.bias_constraint = Constraint::from_config(value);
-  else if (key == "name") o.name = value.as_string();
-  else if (key == "trainable") {
-    if (!value.is_bool())
-      throw ArgumentError("trainable", base::cat("Expected `trainable` to be a boolean. Received: trainable=", shown(value)));
-    o.trainable = value.as_bool();
-  } else if (key == "dtype") {
-    if (!value.is_null()) o.dtype = DTypePolicy::from_config(value).name;
-  } else if (key == "autocast") o.autocast = value.as_bool();
-  else
-    throw ArgumentError(key, base::cat("Unrecognized keyword arguments passed to Conv2DTranspose: {'", base::escaped(key), "': ",
-                                       shown(value), "}"));
+}
+
+/// Keys in the order in which Keras looks at the arguments; filters are the last it checks.
+constexpr const char* kOrder[] = {"kernel_size", "strides", "dilation_rate", "padding", "output_padding", "data_format", "activation",
+                                  "use_bias", "kernel_initializer", "bias_initializer", "kernel_regularizer", "bias_regularizer",
+                                  "kernel_constraint", "bias_constraint"};
+
+/// input_shape (without the batch), or input_dim: the channels alone.
+void read_input_shape(Conv2DTransposeOptions& o, const Config& shape, const Config& channels) {
+  if (channels.is_int()) {
+    const bool first = (o.data_format.empty() ? default_data_format() : o.data_format) == "channels_first";
+    o.input_shape = first ? Shape{channels.as_int(), Shape::unknown, Shape::unknown} : Shape{Shape::unknown, Shape::unknown, channels.as_int()};
+  }
+  if (shape.is_null()) return;
+  Shape dims;
+  for (const Config& dim : shape.as_list()) dims.push_back(dim.is_null() ? Shape::unknown : dim.as_int());
+  o.input_shape = dims;
+}
+
+const Config& required(const Config& config, const char* name) {
+  if (const Config* value = config.find(name)) return *value;
+  throw ArgumentError(name, base::cat("Conv2DTranspose.__init__() missing 1 required positional argument: '", name, "'"));
 }
 
 }  // namespace
 
 Conv2DTranspose Conv2DTranspose::from_config(const Config& config) {
+  const Config& filters = required(config, "filters");
+  required(config, "kernel_size");
   Conv2DTransposeOptions options;
-  for (const auto& [key, value] : config.as_dict())
-    if (key != "filters" && key != "kernel_size") read_option(options, key, value);
-  const Config& filters = config.at("filters");
+  Config input_shape, input_dim;
+  for (const auto& [key, value] : config.as_dict()) {
+    if (read_base_option(options, key, value) || key == "filters" || std::find(std::begin(kOrder), std::end(kOrder), key) != std::end(kOrder))
+      continue;
+    if (key == "input_shape") input_shape = value;
+    else if (key == "input_dim") input_dim = value;
+    else
+      throw ArgumentError(key, base::cat("Unrecognized keyword arguments passed to Conv2DTranspose: {'", base::escaped(key), "': ",
+                                         shown(value), "}"));
+  }
+  const Size2 kernel_size = pair(config.at("kernel_size"), "kernel_size");
+  for (const char* key : kOrder)
+    if (const Config* value = config.find(key)) read_option(options, key, *value);
+  read_input_shape(options, input_shape, input_dim);
   if (!filters.is_int())
     throw ArgumentError("filters", base::cat("Invalid value for argument `filters`. Expected a strictly positive value. "
                                              "Received filters=", shown(filters), "."));
-  return Conv2DTranspose(filters.as_int(), pair(config.at("kernel_size"), "kernel_size"), std::move(options));
+  return Conv2DTranspose(filters.as_int(), kernel_size, std::move(options));
 }
 
 Config Conv2DTranspose::get_config() const {
