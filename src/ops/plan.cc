@@ -13,19 +13,30 @@ namespace upconv::ops {
 
 namespace {
 
-constexpr std::int64_t kMostTapsOfAPixel = 4096;   // what the tile's pointer table holds
-
-std::int64_t taps_of_a_pixel(const Axis& axis) { return axis.d > 1 ? axis.k : (axis.k + axis.s - 1) / axis.s; }
+/// Few pixels meet many weights: reading the weights is what costs.
+bool streams(const Geometry& g) { return g.y.n * g.x.n <= 64 && g.kernel_elements() >= (1 << 20); }
 
 bool applies(std::size_t algorithm, const Problem& p) {
-  if (algorithm == kPhaseGemm) return taps_of_a_pixel(p.geometry.y) * taps_of_a_pixel(p.geometry.x) <= kMostTapsOfAPixel;
-  return true;
+  const Geometry& g = p.geometry;
+  switch (algorithm) {
+    case kTileGemm: return g.y.k <= g.y.s && g.x.k <= g.x.s && g.y.d == 1 && g.x.d == 1;
+    case kWeightStream: return streams(g);
+    default: return true;
+  }
+}
+
+const char* why(std::size_t algorithm) {
+  switch (algorithm) {
+    case kTileGemm: return "kernel_size <= strides: one tap a pixel, every output written once";
+    case kWeightStream: return "few pixels, many weights: live weights are read once";
+    default: return "implicit GEMM, one a phase, with its own taps only";
+  }
 }
 
 }  // namespace
 
 const std::vector<std::string>& algorithm_names() {
-  static const std::vector<std::string> names = {"phase_gemm", "reference"};
+  static const std::vector<std::string> names = {"tile_gemm", "phase_gemm", "weight_stream", "reference"};
   return names;
 }
 
@@ -54,12 +65,14 @@ std::shared_ptr<const ForwardPlan> ForwardPlan::make(const Problem& problem, con
     throw ArgumentError("algorithm", base::cat("The algorithm must be one that applies to this layer: ",
                                                base::join(possible, ", "), ". Received: '", base::escaped(options.algorithm),
                                                "'."));
-  const std::string chosen = options.algorithm.empty() ? possible.front() : options.algorithm;
-  const std::string reason = !options.algorithm.empty()       ? "forced by name"
-                             : chosen == algorithm_names()[0] ? "implicit GEMM, one a phase, with the live taps only"
-                                                              : "more taps a pixel than a tile holds";
-  if (chosen == algorithm_names()[kPhaseGemm]) return make_phase_gemm_plan(problem, execution, reason);
-  return make_reference_plan(problem, execution, reason);
+  const Geometry& g = problem.geometry;
+  const auto index = options.algorithm.empty()
+                         ? (applies(kTileGemm, problem) ? kTileGemm : streams(g) ? kWeightStream : kPhaseGemm)
+                         : static_cast<std::size_t>(std::find(algorithm_names().begin(), algorithm_names().end(), options.algorithm) -
+                                                    algorithm_names().begin());
+  const std::string reason = options.algorithm.empty() ? why(index) : "forced by name";
+  if (index == kReference) return make_reference_plan(problem, execution, reason);
+  return make_tile_plan(problem, execution, index, reason);
 }
 
 }  // namespace upconv::ops

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ops/tile_layout.h"
+
+#include <algorithm>
+
+#include "base/checked.h"
+#include "base/text.h"
+
+namespace upconv::ops {
+
+namespace {
+
+/// Calls f with `data` as a pointer to its element type.
+template <class F>
+void with_elements(DType dtype, const void* data, F f) {
+  switch (dtype) {
+    case DType::float32: return f(static_cast<const float*>(data));
+    case DType::float64: return f(static_cast<const double*>(data));
+    case DType::float16: return f(static_cast<const Half*>(data));
+    case DType::bfloat16: return f(static_cast<const BFloat16*>(data));
+  }
+}
+
+template <class T, class E>
+T computed(E value) noexcept {
+  if constexpr (std::is_floating_point_v<E>) return static_cast<T>(value);
+  else return static_cast<T>(static_cast<float>(value));
+}
+
+/// to[c * width + n] = from[n][c] for n < columns, 0 beyond; in squares, so that each cache line is used whole.
+template <class T, class E>
+void transpose_columns(const E* const* from, std::int64_t columns, std::int64_t width, std::int64_t ci, T* to) noexcept {
+  constexpr std::int64_t kSquare = 16;
+  for (std::int64_t c0 = 0; c0 < ci; c0 += kSquare)
+    for (std::int64_t n0 = 0; n0 < width; n0 += kSquare) {
+      const std::int64_t c1 = std::min(ci, c0 + kSquare), n1 = std::min(width, n0 + kSquare);
+      for (std::int64_t n = n0; n < n1; ++n)
+        for (std::int64_t c = c0; c < c1; ++c) to[c * width + n] = n < columns ? computed<T>(from[n][c]) : T(0);
+    }
+}
+
+}  // namespace
+
+template <class T>
+TileLayout<T>::TileLayout(const Geometry& geometry, const kernels::TileKernels<T>& kernels, bool merge)
+    : g(geometry), lanes(kernels.lanes), merged(merge), rows(phase_groups(g.y, false)), columns(phase_groups(g.x, merge)) {
+  const std::int64_t steps_a_tap = base::ceil_div(g.ci, kernels::longest_chain);
+  std::vector<std::int64_t> first_bias;
+  for (const PhaseGroup& x : columns) {
+    first_bias.push_back(bias_elements);
+    bias_elements += base::round_up(x.phases * g.co, lanes);
+  }
+  for (std::size_t x = 0; x < columns.size(); ++x)
+    for (std::size_t y = 0; y < rows.size(); ++y) {
+      TileUnit unit{.y = y, .x = x, .taps = static_cast<std::int64_t>(rows[y].shifts.size() * columns[x].shifts.size()),
+                    .steps_a_tap = steps_a_tap, .steps = {}, .panels = {}};
+      unit.steps = kernels::tile_steps(unit.taps, g.ci);
+      const std::int64_t depth = unit.taps * g.ci, width = columns[x].phases * g.co;
+      std::int64_t first = 0;
+      for (const int vectors : kernels::tile_panels(kernels, width, depth)) {
+        unit.panels.push_back({.first = first, .columns = std::min(vectors * lanes, width - first), .vectors = vectors,
+                               .packed = packed_elements, .bias = first_bias[x] + first});
+        first += vectors * lanes;
+        packed_elements = base::checked_add(packed_elements, base::checked_mul(depth, vectors * lanes, "packed kernel size"));
+      }
+      panel_count += static_cast<std::int64_t>(unit.panels.size());
+      most_taps = std::max(most_taps, unit.taps);
+      units.push_back(std::move(unit));
+    }
+}
+
+template <class T>
+void TileLayout<T>::pack(const void* kernel, DType dtype, std::int64_t number, T* packed) const noexcept {
+  const TileUnit* unit = units.data();
+  while (number >= static_cast<std::int64_t>(unit->panels.size()))
+    number -= static_cast<std::int64_t>(unit->panels.size()), ++unit;
+  const TilePanel& panel = unit->panels[static_cast<std::size_t>(number)];
+  const PhaseGroup &y = rows[unit->y], &x = columns[unit->x];
+  T* to = packed + panel.packed;
+  with_elements(dtype, kernel, [&]<class E>(const E* k) {
+    const E* from[kernels::tile_max_tile / kernels::tile_max_rows];
+    for (std::size_t ty = 0; ty < y.shifts.size(); ++ty)
+      for (std::size_t tx = 0; tx < x.shifts.size(); ++tx, to += g.ci * panel.vectors * lanes) {
+        for (std::int64_t n = 0; n < panel.columns; ++n) {
+          const std::int64_t p = (panel.first + n) / g.co, f = (panel.first + n) % g.co;
+          from[n] = k + ((y.tap(g.y, 0, ty) * g.x.k + x.tap(g.x, p, tx)) * g.co + f) * g.ci;
+        }
+        transpose_columns<T>(from, panel.columns, panel.vectors * lanes, g.ci, to);
+      }
+  });
+}
+
+template <class T>
+void TileLayout<T>::spread_bias(const void* bias, DType dtype, T* padded) const noexcept {
+  std::fill_n(padded, bias_elements, T(0));
+  if (!bias) return;
+  with_elements(dtype, bias, [&](const auto* b) {
+    for (const PhaseGroup& x : columns) {
+      for (std::int64_t p = 0; p < x.phases; ++p)
+        for (std::int64_t f = 0; f < g.co; ++f) padded[p * g.co + f] = computed<T>(b[f]);
+      padded += base::round_up(x.phases * g.co, lanes);
+    }
+  });
+}
+
+template <class T>
+std::string TileLayout<T>::key() const {
+  std::string text = base::cat("tiles", sizeof(T), ",", lanes, merged ? "m" : "");
+  for (const auto* groups : {&rows, &columns})
+    for (const PhaseGroup& group : *groups) {
+      text += base::cat(";", group.first_phase, "x", group.phases, ":");
+      for (const std::int64_t shift : group.shifts) text += base::cat(shift, ",");
+    }
+  return text;
+}
+
+template <class T>
+double TileLayout<T>::work() const noexcept {
+  double products = 0;
+  for (const TileUnit& unit : units) {
+    const PhaseGroup &y = rows[unit.y], &x = columns[unit.x];
+    double width = 0;
+    for (const TilePanel& panel : unit.panels) width += static_cast<double>(panel.vectors * lanes);
+    products += width * static_cast<double>((y.last_block - y.first_block) * (x.last_block - x.first_block)) *
+                (static_cast<double>(unit.taps * g.ci) + 4.0);   // 4: a tile's fixed cost, per pixel and column
+  }
+  return products;
+}
+
+template struct TileLayout<float>;
+template struct TileLayout<double>;
+
+}  // namespace upconv::ops

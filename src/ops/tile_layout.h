@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a layer's kernel looks like to the register tiles: one GEMM for each pair of a row phase and a group of column
+// phases, its steps in canonical order, its panels and where they lie packed. Depends on the geometry of one sample only.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "kernels/tiles.h"
+#include "ops/phases.h"
+
+namespace upconv::ops {
+
+struct TilePanel {
+  std::int64_t first = 0;      // first column of the GEMM
+  std::int64_t columns = 0;    // columns in use
+  int vectors = 1;
+  std::int64_t packed = 0;     // element offset in the packed kernel: [taps * ci][vectors * lanes]
+  std::int64_t bias = 0;       // element offset in the padded bias
+};
+
+/// Columns n = p * co + f of phase first_phase + p, filter f; depth taps_y * taps_x * ci, taps row-major.
+struct TileUnit {
+  std::size_t y = 0, x = 0;    // places in TileLayout::rows and columns
+  std::int64_t taps = 0, steps_a_tap = 0;
+  std::vector<kernels::TileStep> steps;
+  std::vector<TilePanel> panels;
+};
+
+template <class T>
+struct TileLayout {
+  /// merge: neighbouring column phases with equal taps become columns of one GEMM.
+  TileLayout(const Geometry& geometry, const kernels::TileKernels<T>& kernels, bool merge);
+
+  /// Packs panel number `panel`, counted over all units, of kernel (kh,kw,co,ci).
+  void pack(const void* kernel, DType dtype, std::int64_t panel, T* packed) const noexcept;
+  /// padded[bias_elements] = the bias of every packed column; null means zeros.
+  void spread_bias(const void* bias, DType dtype, T* padded) const noexcept;
+  /// Two layouts with equal keys read the same packed kernel.
+  std::string key() const;
+  /// Multiply-adds of one sample that the tiles do, padding columns and cut blocks included.
+  double work() const noexcept;
+
+  Geometry g;
+  std::int64_t lanes;
+  bool merged;
+  std::vector<PhaseGroup> rows, columns;
+  std::vector<TileUnit> units;
+  std::int64_t packed_elements = 0, bias_elements = 0, panel_count = 0, most_taps = 0;
+};
+
+}  // namespace upconv::ops
