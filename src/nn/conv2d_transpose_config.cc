@@ -47,18 +47,23 @@ Size2 pair(const Config& value, const char* name, std::int64_t least = 1) {
 
 Config list_of(Size2 size) { return Config::list({size.h, size.w}); }
 
-[[noreturn]] void wrong_name(const Config& name) {
-  throw ArgumentError("name", base::cat("Argument `name` must be a string and cannot contain character `/`. Received: name=", shown(name)));
+/// "name=3 (of type <class 'int'>)"
+std::string with_type(const char* name, const Config& value) {
+  const char* type = value.is_bool() ? "bool" : value.is_int() ? "int" : value.is_double() ? "float" : value.is_string() ? "str"
+                     : value.is_list() ? "list" : value.is_dict() ? "dict" : "NoneType";
+  return base::cat(name, "=", shown(value), " (of type <class '", type, "'>)");
 }
 
 /// What Keras's base layer takes.
 bool read_base_option(Conv2DTransposeOptions& o, const std::string& key, const Config& value) {
   if (key == "name") {
-    if (!value.is_null() && !value.is_string()) wrong_name(value);
+    if (!value.is_null() && !value.is_string())
+      throw ArgumentError("name", base::cat("Argument `name` must be a string and cannot contain character `/`. Received: ",
+                                            with_type("name", value)));
     if (value.is_string()) o.name = value.as_string();
   } else if (key == "trainable") {
     if (!value.is_bool())
-      throw ArgumentError("trainable", base::cat("Expected `trainable` to be a boolean. Received: trainable=", shown(value)));
+      throw ArgumentError("trainable", base::cat("Expected `trainable` to be a boolean. Received: ", with_type("trainable", value)));
     o.trainable = value.as_bool();
   } else if (key == "dtype") {
     if (!value.is_null()) o.dtype = DTypePolicy::from_config(value).name;
