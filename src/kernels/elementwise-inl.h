@@ -231,9 +231,9 @@ struct Transcendental {
       case Activation::sigmoid: return hn::Mul(Sigmoid(x), Sigmoid(hn::Neg(x)));
       case Activation::log_sigmoid: return Sigmoid(hn::Neg(x));
       case Activation::softplus: return Sigmoid(x);
-      case Activation::tanh: {
-        const V t = Tanh(x);
-        return hn::Mul(hn::Sub(one, t), hn::Add(one, t));
+      case Activation::tanh: {                          // 1 - tanh(x)^2, which would cancel
+        const V twice = hn::Add(x, x);
+        return hn::Mul(Set(4), hn::Mul(Sigmoid(twice), Sigmoid(hn::Neg(twice))));
       }
       case Activation::tanh_shrink: {
         const V t = Tanh(x);

@@ -36,6 +36,7 @@ struct InDouble {
   }
   static HWY_INLINE void Store(hn::Vec<D> value, T* to) {
     if constexpr (std::is_same_v<T, double>) hn::StoreU(value, D(), to);
+    else if constexpr (HWY_TARGET == HWY_SCALAR) *to = static_cast<T>(hn::GetLane(value));   // DemoteTo clamps infinities here
     else hn::StoreU(hn::DemoteTo(DT(), value), DT(), to);
   }
 };
