@@ -2,6 +2,7 @@
 // Every element-wise function on every instruction set of this machine, against formulas in long double: error in units of
 // the last place over the whole range of float32 (2 are promised, 0.5 measured, 1 allowed here), the same bits at any
 // offset and count, and gradients.
+#include "kernels/elementwise.h"
 
 #include <gtest/gtest.h>
 
