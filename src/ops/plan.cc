@@ -21,6 +21,7 @@ bool applies(std::size_t algorithm, const Problem& p) {
   switch (algorithm) {
     case kTileGemm: return g.y.k <= g.y.s && g.x.k <= g.x.s && g.y.d == 1 && g.x.d == 1;
     case kWeightStream: return streams(g);
+    case kScatterGemm: return g.co <= 8 && g.y.k * g.x.k * g.co <= 1024;
     default: return true;
   }
 }
@@ -29,14 +30,22 @@ const char* why(std::size_t algorithm) {
   switch (algorithm) {
     case kTileGemm: return "kernel_size <= strides: one tap a pixel, every output written once";
     case kWeightStream: return "few pixels, many weights: live weights are read once";
+    case kScatterGemm: return "few filters: all taps as columns of one GEMM fill the lanes";
     default: return "implicit GEMM, one a phase, with its own taps only";
   }
+}
+
+/// By the geometry of one sample, dtype and instruction set only, where the order of sums differs (scatter_gemm).
+std::size_t choose(const Problem& p, const Execution& e) {
+  const std::size_t direct = applies(kTileGemm, p) ? kTileGemm : streams(p.geometry) ? kWeightStream : kPhaseGemm;
+  if (applies(kScatterGemm, p) && scatter_work(p, e.isa) < tile_work(p, e.isa, direct)) return kScatterGemm;
+  return direct;
 }
 
 }  // namespace
 
 const std::vector<std::string>& algorithm_names() {
-  static const std::vector<std::string> names = {"tile_gemm", "phase_gemm", "weight_stream", "reference"};
+  static const std::vector<std::string> names = {"tile_gemm", "phase_gemm", "weight_stream", "scatter_gemm", "reference"};
   return names;
 }
 
@@ -65,13 +74,13 @@ std::shared_ptr<const ForwardPlan> ForwardPlan::make(const Problem& problem, con
     throw ArgumentError("algorithm", base::cat("The algorithm must be one that applies to this layer: ",
                                                base::join(possible, ", "), ". Received: '", base::escaped(options.algorithm),
                                                "'."));
-  const Geometry& g = problem.geometry;
-  const auto index = options.algorithm.empty()
-                         ? (applies(kTileGemm, problem) ? kTileGemm : streams(g) ? kWeightStream : kPhaseGemm)
-                         : static_cast<std::size_t>(std::find(algorithm_names().begin(), algorithm_names().end(), options.algorithm) -
-                                                    algorithm_names().begin());
+  const auto& names = algorithm_names();
+  const std::size_t index = options.algorithm.empty()
+                                ? choose(problem, execution)
+                                : static_cast<std::size_t>(std::find(names.begin(), names.end(), options.algorithm) - names.begin());
   const std::string reason = options.algorithm.empty() ? why(index) : "forced by name";
   if (index == kReference) return make_reference_plan(problem, execution, reason);
+  if (index == kScatterGemm) return make_scatter_gemm_plan(problem, execution, reason);
   return make_tile_plan(problem, execution, index, reason);
 }
 

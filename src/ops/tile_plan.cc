@@ -396,18 +396,32 @@ void TilePlan<T>::run_tile(const Call& call, const TilePanel& panel, kernels::Ti
 
 /// Merging the phases of a row fills the lanes better but computes blocks that the crop cuts.
 template <class T>
-bool merging_pays(const Geometry& g, const Execution& e) {
-  const kernels::TileKernels<T>& kernels = kernels::tile_kernels<T>(e.isa);
+bool merging_pays(const Geometry& g, int isa) {
+  const kernels::TileKernels<T>& kernels = kernels::tile_kernels<T>(isa);
   return TileLayout<T>(g, kernels, true).work() < 0.97 * TileLayout<T>(g, kernels, false).work();
 }
 
 template <class T>
+bool merges(const Geometry& g, int isa, std::size_t algorithm) {
+  return algorithm == kTileGemm || merging_pays<T>(g, isa);
+}
+
+template <class T>
+double work(const Geometry& g, int isa, std::size_t algorithm) {
+  return TileLayout<T>(g, kernels::tile_kernels<T>(isa), merges<T>(g, isa, algorithm)).work();
+}
+
+template <class T>
 std::shared_ptr<const ForwardPlan> make(const Problem& p, const Execution& e, std::size_t algorithm, std::string reason) {
-  const bool merge = algorithm == kTileGemm || merging_pays<T>(p.geometry, e);
-  return std::make_shared<TilePlan<T>>(p, e, algorithm, std::move(reason), merge);
+  return std::make_shared<TilePlan<T>>(p, e, algorithm, std::move(reason), merges<T>(p.geometry, e.isa, algorithm));
 }
 
 }  // namespace
+
+double tile_work(const Problem& problem, int isa, std::size_t algorithm) {
+  return compute_dtype(problem.dtype) == DType::float64 ? work<double>(problem.geometry, isa, algorithm)
+                                                        : work<float>(problem.geometry, isa, algorithm);
+}
 
 std::shared_ptr<const ForwardPlan> make_tile_plan(const Problem& problem, const Execution& execution, std::size_t algorithm,
                                                   std::string reason) {

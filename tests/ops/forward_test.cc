@@ -67,7 +67,7 @@ void exact_on_integers(const std::string& isa, const std::string& algorithm, int
 
 TEST(Forward, ExactOnIntegersForEveryAlgorithmTargetAndDtype) {
   for (const kernels::Isa& isa : kernels::isas())
-    for (const std::string algorithm : {"tile_gemm", "phase_gemm", "reference"}) {
+    for (const std::string algorithm : {"tile_gemm", "phase_gemm", "scatter_gemm", "reference"}) {
       SCOPED_TRACE(isa.name + " " + algorithm);
       const int cases = algorithm == "reference" ? 100 : 700;
       exact_on_integers<float>(isa.name, algorithm, cases);
