@@ -49,7 +49,9 @@ HoldSignals::~HoldSignals() {
   if (--holders == 0 && pending.load() != 0) _exit(128 + pending.load());
 }
 
-void write_file(const std::string& path, std::string_view bytes) {
+void write_file(const std::string& path, std::string_view text) { write_file(path, std::as_bytes(std::span(text))); }
+
+void write_file(const std::string& path, std::span<const std::byte> bytes) {
   const HoldSignals hold;
   std::string temporary = path + ".XXXXXX";
   const int file = ::mkstemp(temporary.data());

@@ -2,6 +2,8 @@
 // What the command line leaves behind: whole files and, after a signal, the right exit code and no temporary.
 #pragma once
 
+#include <cstddef>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -20,6 +22,7 @@ class HoldSignals {
 };
 
 /// Writes a temporary file beside `path` and renames it. Throws FileError (access).
-void write_file(const std::string& path, std::string_view bytes);
+void write_file(const std::string& path, std::span<const std::byte> bytes);
+void write_file(const std::string& path, std::string_view text);
 
 }  // namespace upconv::cli
