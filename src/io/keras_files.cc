@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "io/keras_files.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+
+#include "base/text.h"
+#include "io/json.h"
+#include "io/zip.h"
+#include "upconv/error.h"
+
+namespace upconv::io {
+
+namespace {
+
+std::string_view text_of(const std::vector<std::byte>& bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
+
+void read_version(KerasParts& parts, const Config& metadata) {
+  if (const Config* version = metadata.find("keras_version"); version && version->is_string()) parts.keras_version = version->as_string();
+}
+
+void note_optimizer(KerasParts& parts) {
+  if (!parts.weights) return;
+  const Hdf5Node& root = *parts.weights;
+  for (const char* place : {"optimizer/vars", "_optimizer/vars", "optimizer_weights"})
+    if (const Hdf5Node* group = root.find(place); group && !group->children.empty()) parts.has_optimizer_state = true;
+}
+
+KerasParts from_zip(const Bytes& file, const LoadLimits& limits) {
+  KerasParts parts;
+  parts.path = file.path(), parts.layout = "a .keras archive", parts.bytes = file.size();
+  const ZipReader zip(file, limits);
+  if (!zip.has("config.json"))
+    throw FileError(file.path(), "", zip.has("keras_metadata.pb") ? "is a TensorFlow SavedModel, which is not read" : "is a ZIP archive without config.json");
+  if (zip.has("metadata.json")) read_version(parts, parse_json(text_of(zip.read("metadata.json")), file.path(), "metadata.json", limits));
+  parts.config = parse_json(text_of(zip.read("config.json")), file.path(), "config.json", limits);
+  if (zip.has("model.weights.npz")) throw FileError(file.path(), "model.weights.npz", "weights in pickled NumPy form are not read");
+  if (zip.has("model.weights.h5")) {
+    const Bytes member = Bytes::own(zip.read("model.weights.h5"), file.path() + ": model.weights.h5");
+    parts.weights = read_hdf5(member, limits);
+  }
+  return parts;
+}
+
+KerasParts from_hdf5(const Bytes& file, const LoadLimits& limits) {
+  KerasParts parts;
+  parts.path = file.path(), parts.bytes = file.size();
+  Hdf5Node root = read_hdf5(file, limits);
+  if (const Config* version = root.attribute("keras_version"); version && version->is_string()) parts.keras_version = version->as_string();
+  if (const Config* model = root.attribute("model_config")) {
+    if (!model->is_string()) throw FileError(file.path(), "@model_config", "is not text");
+    parts.config = parse_json(model->as_string(), file.path(), "@model_config", limits);
+    parts.layout = "legacy HDF5";
+    if (const Config* training = root.attribute("training_config"); training && training->is_string()) {
+      const Config compiled = parse_json(training->as_string(), file.path(), "@training_config", limits);
+      if (parts.config.is_dict()) parts.config.set("compile_config", compiled);
+    }
+  } else {
+    parts.layout = legacy_layers(root) ? "legacy HDF5 weights" : "HDF5 weights (.weights.h5)";
+  }
+  parts.weights = std::move(root);
+  return parts;
+}
+
+/// Sharded weights: the index names the shards, which lie beside it under the names Keras gives them.
+KerasParts from_shards(const std::string& path, const Config& index, const LoadLimits& limits) {
+  KerasParts parts;
+  parts.path = path, parts.layout = "sharded weights (.weights.json)";
+  const std::size_t slash = path.rfind('/');
+  const std::string folder = slash == std::string::npos ? "" : path.substr(0, slash + 1);
+  const std::string stem = path.substr(folder.size(), path.size() - folder.size() - std::string(".weights.json").size());
+  std::vector<std::string> shards;
+  const auto add = [&](const std::string& name) {
+    // Only STEM_00000.weights.h5 may be opened: a name from the file never chooses a path.
+    const bool fits = name.size() == stem.size() + 6 + 11 && name.compare(0, stem.size() + 1, stem + "_") == 0 &&
+                      name.find_first_not_of("0123456789", stem.size() + 1) == stem.size() + 6 && name.compare(stem.size() + 6, 11, ".weights.h5") == 0;
+    if (!fits) throw FileError(path, "weight_map", base::cat("names the shard '", name, "'; a shard is called ", stem, "_00000.weights.h5"));
+    if (std::find(shards.begin(), shards.end(), name) == shards.end()) shards.push_back(name);
+  };
+  for (const auto& [group, where] : index.at("weight_map").as_dict()) {
+    if (where.is_string()) add(where.as_string());
+    else
+      for (const Config& one : where.as_list()) add(one.as_string());
+  }
+  if (static_cast<std::int64_t>(shards.size()) > limits.zip_members) throw FileError(path, "weight_map", "names too many shards");
+  // Groups of equal path are one group; the later shards continue a layer's variables.
+  const auto merge = [](auto&& self, Hdf5Node& into, Hdf5Node&& from) -> void {
+    for (auto& attribute : from.attributes)
+      if (!into.attribute(attribute.first)) into.attributes.push_back(std::move(attribute));
+    for (Hdf5Node& child : from.children) {
+      Hdf5Node* present = nullptr;
+      for (Hdf5Node& other : into.children)
+        if (other.name == child.name) present = &other;
+      if (!present) into.children.push_back(std::move(child));
+      else self(self, *present, std::move(child));
+    }
+  };
+  std::sort(shards.begin(), shards.end());
+  parts.weights.emplace();
+  for (const std::string& shard : shards) {
+    const Bytes file = Bytes::open(folder + shard);
+    parts.bytes += file.size();
+    merge(merge, *parts.weights, read_hdf5(file, limits));
+  }
+  return parts;
+}
+
+KerasParts from_folder(const std::string& path, const LoadLimits& limits) {
+  KerasParts parts;
+  parts.path = path, parts.layout = "an unzipped .keras folder";
+  const auto json = [&](const char* name) {
+    const Bytes file = Bytes::open(path + "/" + name);
+    parts.bytes += file.size();
+    return parse_json(text_of(file.all(limits.json_bytes)), path, name, limits);
+  };
+  read_version(parts, json("metadata.json"));
+  parts.config = json("config.json");
+  const Bytes weights = Bytes::open(path + "/model.weights.h5");
+  parts.bytes += weights.size();
+  parts.weights = read_hdf5(weights, limits);
+  return parts;
+}
+
+bool ends_with(const std::string& text, std::string_view end) {
+  return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
+}
+
+}  // namespace
+
+const Hdf5Node* legacy_layers(const Hdf5Node& weights) {
+  if (weights.attribute("layer_names") || weights.attribute("layer_names0")) return &weights;
+  const Hdf5Node* group = weights.find("model_weights");
+  return group && (group->attribute("layer_names") || group->attribute("layer_names0")) ? group : nullptr;
+}
+
+KerasParts read_keras_bytes(const Bytes& file, const LoadLimits& limits) {
+  KerasParts parts;
+  if (file.starts_with("PK")) parts = from_zip(file, limits);
+  else if (file.starts_with("\x89HDF\r\n\x1a\n")) parts = from_hdf5(file, limits);
+  else {
+    const std::vector<std::byte> bytes = file.all(limits.json_bytes);
+    const std::string_view text = text_of(bytes);
+    const std::size_t first = text.find_first_not_of(" \t\r\n");
+    if (first == std::string_view::npos || text[first] != '{')
+      throw FileError(file.path(), "", bytes.empty() ? "is empty" : "is neither a .keras archive nor HDF5 nor JSON");
+    parts.config = parse_json(text, file.path(), "", limits);
+    parts.path = file.path(), parts.layout = "an architecture in JSON", parts.bytes = file.size();
+    read_version(parts, parts.config);
+    if (parts.config.find("weight_map")) return from_shards(file.path(), parts.config, limits);
+  }
+  note_optimizer(parts);
+  return parts;
+}
+
+KerasParts read_keras_file(const std::string& path, const LoadLimits& limits) {
+  struct stat info {};
+  if (::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) return from_folder(path, limits);
+  KerasParts parts = read_keras_bytes(Bytes::open(path), limits);
+  if (ends_with(path, ".keras") && parts.layout != "a .keras archive")
+    throw FileError(path, "", base::cat("is called .keras but is ", parts.layout));
+  return parts;
+}
+
+}  // namespace upconv::io

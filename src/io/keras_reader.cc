@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+// The public readers: parts, architecture, weights, and only then a result.
+#include <algorithm>
+
+#include "base/checked.h"
+#include "base/text.h"
+#include "io/keras_weights.h"
+#include "upconv/error.h"
+#include "upconv/io.h"
+
+namespace upconv {
+
+namespace {
+
+using io::KerasEntry;
+using io::KerasParts;
+
+/// The weights belong to the second file where one is given.
+void add_weights(KerasParts& parts, const LoadOptions& options) {
+  if (options.weights.empty()) return;
+  KerasParts second = io::read_keras_file(options.weights, options.limits);
+  if (!second.weights) throw FileError(options.weights, "", base::cat("is ", second.layout, " and holds no weights"));
+  parts.weights = std::move(second.weights);
+}
+
+const io::Hdf5Node& weights_of(const KerasParts& parts) {
+  if (!parts.weights) throw FileError(parts.path, "", base::cat("is ", parts.layout, " without weights; give a weights file beside it"));
+  return *parts.weights;
+}
+
+/// Shapes of all weights before the weights themselves are set: a build of the graph fails first on a bad shape.
+Model load(KerasParts parts, const LoadOptions& options) {
+  add_weights(parts, options);
+  const KerasEntry root = io::read_architecture(parts, options);
+  Model model = io::make_model(root, parts);
+  const std::vector<io::LayerWeights> weights = io::match_weights(root, weights_of(parts), parts.path);
+  try {
+    if (std::all_of(model.inputs().begin(), model.inputs().end(), [](const ModelInput& in) { return in.shape.rank() > 0; })) model.build();
+  } catch (const ArgumentError& e) {
+    throw FileError(parts.path, "config.json", e.what());
+  }
+  for (const io::LayerWeights& layer : weights) io::set_weights(layer, parts.path);
+  return model;
+}
+
+const KerasEntry* find_layer(const KerasEntry& entry, const std::string& name, std::vector<std::string>& names) {
+  if (dynamic_cast<const Conv2DTranspose*>(entry.layer.get())) {
+    if (entry.name == name) return &entry;
+    names.push_back(entry.name);
+  }
+  for (const KerasEntry& inner : entry.entries)
+    if (const KerasEntry* found = find_layer(inner, name, names)) return found;
+  return nullptr;
+}
+
+/// What a class of Keras calls a dtype policy: a name, or a dictionary with one.
+std::string dtype_of(const Config& serialized) {
+  const Config* config = serialized.find("config");
+  const Config* dtype = config ? config->find("dtype") : nullptr;
+  if (!dtype) return "";
+  if (dtype->is_string()) return dtype->as_string();
+  const Config* inner = dtype->find("config");
+  const Config* name = inner ? inner->find("name") : nullptr;
+  return name && name->is_string() ? name->as_string() : "";
+}
+
+void describe(const KerasEntry& entry, int depth, const std::vector<io::LayerWeights>& weights, ModelDescription& out) {
+  ModelDescription::LayerInfo info;
+  info.name = entry.name, info.class_name = entry.class_name, info.depth = depth;
+  info.runnable = entry.is_model || entry.layer;
+  info.dtype = dtype_of(entry.serialized);
+  if (entry.layer && entry.layer->built() && entry.layer->built_input_shape().rank() > 0)
+    info.output_shape = entry.layer->compute_output_shape(entry.layer->built_input_shape()).str();
+  for (const io::LayerWeights& layer : weights)
+    if (layer.entry == &entry)
+      for (const io::Hdf5Node* dataset : layer.datasets) info.parameters = base::checked_add(info.parameters, dataset->shape.elements());
+  out.parameters = base::checked_add(out.parameters, info.parameters);
+  out.runnable = out.runnable && info.runnable;
+  out.layers.push_back(std::move(info));
+  for (const KerasEntry& inner : entry.entries) describe(inner, depth + 1, weights, out);
+}
+
+}  // namespace
+
+Model load_model(const std::string& path, const LoadOptions& options) { return load(io::read_keras_file(path, options.limits), options); }
+
+Model load_model(std::span<const std::byte> bytes, const LoadOptions& options) {
+  return load(io::read_keras_bytes(io::Bytes::view(bytes, "memory"), options.limits), options);
+}
+
+std::shared_ptr<Conv2DTranspose> load_layer(const std::string& path, const std::string& name, const LoadOptions& options) {
+  KerasParts parts = io::read_keras_file(path, options.limits);
+  add_weights(parts, options);
+  const KerasEntry root = io::read_architecture(parts, options);
+  std::vector<std::string> names;
+  const KerasEntry* entry = find_layer(root, name, names);
+  if (!entry)
+    throw FileError(parts.path, "", base::cat("has no Conv2DTranspose called '", name, "'. It has: ", base::join(names, ", "),
+                                              base::did_you_mean(name, names)));
+  for (const io::LayerWeights& weights : io::match_weights(root, weights_of(parts), parts.path))
+    if (weights.entry == entry) io::set_weights(weights, parts.path);
+  if (!entry->layer->built()) throw FileError(parts.path, "", base::cat("holds no weights for the layer '", name, "'"));
+  return std::static_pointer_cast<Conv2DTranspose>(entry->layer);
+}
+
+ModelDescription describe_model(const std::string& path, const LoadOptions& options) {
+  KerasParts parts = io::read_keras_file(path, options.limits);
+  add_weights(parts, options);
+  ModelDescription out;
+  out.keras_version = parts.keras_version, out.layout = parts.layout, out.file_bytes = parts.bytes;
+  out.has_optimizer_state = parts.has_optimizer_state;
+  if (parts.config.is_null()) {                        // weights alone: what their names say
+    const auto walk = [&](auto&& self, const io::Hdf5Node& node, const std::string& place) -> void {
+      for (const io::Hdf5Node& child : node.children) {
+        const std::string inner = place + "/" + child.name;
+        if (child.is_group) self(self, child, inner);
+        else out.layers.push_back({inner, "weights", child.shape.str(), child.data.shape() == child.shape ? std::string(name_of(child.data.dtype())) : "integers",
+                                   child.shape.elements(), true, 0}), out.parameters = base::checked_add(out.parameters, child.shape.elements());
+      }
+    };
+    walk(walk, weights_of(parts), "");
+    return out;
+  }
+  const KerasEntry root = io::read_architecture(parts, options);
+  std::vector<io::LayerWeights> weights;
+  if (parts.weights) weights = io::match_weights(root, *parts.weights, parts.path);
+  if (parts.weights && io::unsupported_layers(root).empty()) load(parts, options);   // the faults that only a build shows
+  for (const io::LayerWeights& layer : weights) io::set_weights(layer, parts.path);
+  const Config* compiled = parts.config.find("compile_config");
+  out.compiled = compiled && compiled->is_dict() && !compiled->as_dict().empty();
+  out.name = root.name, out.class_name = root.class_name;
+  if (root.is_model)
+    for (const KerasEntry& entry : root.entries) describe(entry, 0, weights, out);
+  else describe(root, 0, weights, out);
+  return out;
+}
+
+}  // namespace upconv
