@@ -310,7 +310,10 @@ class GraphBuilder {
           rest.push_back(std::move(p));
           continue;
         }
-        done[{p.entry->name, p.call}] = call(*p.entry, inputs);
+        const std::vector<std::size_t> outputs = call(*p.entry, inputs);
+        done[{p.entry->name, p.call}] = outputs;
+        // A nested model of Keras 2 counts its own making as call 0.
+        if (p.entry->is_model && parts_.from_keras2()) done[{p.entry->name, p.call + 1}] = outputs;
         progress = true;
       }
       pending = std::move(rest);
