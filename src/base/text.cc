@@ -28,7 +28,8 @@ std::string python_repr(double value) {
     return sign + digits.substr(0, static_cast<std::size_t>(exponent) + 1) + "." +
            digits.substr(static_cast<std::size_t>(exponent) + 1);
   }
-  std::string mantissa = digits.substr(0, 1) + (count > 1 ? "." + digits.substr(1) : "");
+  std::string mantissa = digits.substr(0, 1);
+  if (count > 1) mantissa.append(".").append(digits, 1);
   const int size = std::abs(exponent);
   return sign + mantissa + "e" + (exponent < 0 ? "-" : "+") + (size < 10 ? "0" : "") + std::to_string(size);
 }

@@ -1,0 +1,10 @@
+# The house: rules that a compiler does not hold, the installed package, the README.
+find_package(Python3 REQUIRED COMPONENTS Interpreter)
+
+function(upconv_script_test name script)
+  add_test(NAME ${name} COMMAND Python3::Interpreter ${CMAKE_CURRENT_SOURCE_DIR}/${script} ${ARGN})
+  set_tests_properties(${name} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 600)
+endfunction()
+
+upconv_script_test(arrows arrows_test.py ${PROJECT_SOURCE_DIR})
+upconv_script_test(arrows_self_test arrows_test.py ${PROJECT_SOURCE_DIR} --self-test)
