@@ -4,7 +4,6 @@
 #include "io/hdf5.h"
 
 #include <cstring>
-#include <mutex>
 #include <set>
 
 #include "base/checked.h"
@@ -37,22 +36,7 @@ const Config* Hdf5Node::attribute(std::string_view name) const {
 
 namespace {
 
-/// Closes an identifier of libhdf5.
-class Id {
- public:
-  Id(hid_t id, herr_t (*close)(hid_t)) : id_(id), close_(close) {}
-  Id(const Id&) = delete;
-  Id& operator=(const Id&) = delete;
-  ~Id() {
-    if (id_ >= 0) close_(id_);
-  }
-  operator hid_t() const noexcept { return id_; }
-  bool ok() const noexcept { return id_ >= 0; }
-
- private:
-  hid_t id_;
-  herr_t (*close_)(hid_t);
-};
+using Id = Hdf5Id;
 
 constexpr std::int64_t kMostAttributeBytes = std::int64_t{16} << 20;
 
@@ -296,20 +280,10 @@ class Reader {
   std::int64_t total_bytes_ = 0;
 };
 
-std::mutex library_lock;
-
 }  // namespace
 
 Hdf5Node read_hdf5(const Bytes& file, const LoadLimits& limits) {
-  const std::lock_guard lock(library_lock);
-  static const bool prepared = [] {
-    H5open();
-    H5PLset_loading_state(0);                          // no filter is ever loaded from a plugin folder
-    H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
-    return true;
-  }();
-  static_cast<void>(prepared);
-  H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);         // the error stack is a thread's own where libhdf5 is thread-safe
+  const auto lock = lock_hdf5();
   return Reader(file, limits).read();
 }
 

@@ -73,7 +73,17 @@ hid_t driver() {
   return id;
 }
 
+std::mutex library_lock;
+
 }  // namespace
+
+std::unique_lock<std::mutex> lock_hdf5() {
+  std::unique_lock lock(library_lock);
+  static const bool prepared = H5open() >= 0 && H5PLset_loading_state(0) >= 0;
+  static_cast<void>(prepared);
+  H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);         // the error stack is a thread's own where libhdf5 is thread-safe
+  return lock;
+}
 
 hid_t open_hdf5(const Bytes& bytes) {
   const hid_t properties = H5Pcreate(H5P_FILE_ACCESS);
