@@ -8,3 +8,4 @@ endfunction()
 
 upconv_script_test(arrows arrows_test.py ${PROJECT_SOURCE_DIR})
 upconv_script_test(arrows_self_test arrows_test.py ${PROJECT_SOURCE_DIR} --self-test)
+upconv_script_test(compile_fail compile_fail/compile_fail_test.py ${PROJECT_SOURCE_DIR} ${CMAKE_CXX_COMPILER})
