@@ -142,6 +142,15 @@ std::shared_ptr<const ActivationFunction> by_name(std::string_view name) {
   unknown(std::string(name));
 }
 
+/// LeakyReLU's slope was called alpha in Keras 2.
+Config in_words_of_keras3(Config layer) {
+  Config::Dict& own = layer.find("config")->as_dict();
+  if (layer.at("class_name").as_string() == "LeakyReLU" && !layer.at("config").find("negative_slope"))
+    for (Config::Item& item : own)
+      if (item.first == "alpha") item.first = "negative_slope";
+  return layer;
+}
+
 std::shared_ptr<const ActivationFunction> from_dictionary(const Config& config) {
   const Config* class_name = config.find("class_name");
   if (!class_name || !class_name->is_string()) unknown(config.json());
@@ -149,7 +158,9 @@ std::shared_ptr<const ActivationFunction> from_dictionary(const Config& config) 
   if (const Config* registered = config.find("registered_name"); registered && !registered->is_null() && name != registered->as_string())
     throw ArgumentError("activation", base::cat("An activation registered under '", base::escaped(registered->json()),
                                                 "' is not known here. Pass it as a custom object."));
-  const Config& inner = config.at("config");
+  const Config* found = config.find("config");
+  if (!found) unknown(config.json());
+  const Config& inner = *found;
   if (name == "function" || name == "__lambda__" || name == "PReLU" || !inner.is_dict())
     throw ArgumentError("activation", base::cat("An activation of class '", base::escaped(name),
                                                 "' cannot be taken from a configuration: only Keras's names and the layers ReLU, "
@@ -157,7 +168,8 @@ std::shared_ptr<const ActivationFunction> from_dictionary(const Config& config) 
   std::shared_ptr<const ActivationFunction> function = nn::function_of_layer(name, inner);
   if (!function) unknown(name);
   const Config* dtype = inner.find("dtype");
-  return std::make_shared<LayerObject>(std::move(function), dtype ? DTypePolicy::from_config(*dtype) : DTypePolicy(), config);
+  return std::make_shared<LayerObject>(std::move(function), dtype ? DTypePolicy::from_config(*dtype) : DTypePolicy(),
+                                       in_words_of_keras3(config));
 }
 
 }  // namespace
@@ -222,8 +234,10 @@ Config layer_form(const char* class_name, const char* name, std::initializer_lis
 
 Relu::operator Activation() const {
   const bool plain = negative_slope == 0 && std::isinf(max_value) && threshold == 0;
+  const kernels::ActivationSpec spec{Kind::relu, negative_slope, max_value, threshold};
+  if (negative_slope < 0 || max_value < 0 || threshold < 0) return nn::elementwise("relu", spec, {});   // no layer in Keras
   const Config maximum = std::isinf(max_value) ? Config() : Config(max_value);
-  return nn::elementwise("relu", {Kind::relu, negative_slope, max_value, threshold},
+  return nn::elementwise("relu", spec,
                          plain ? Config("relu")
                                : layer_form("ReLU", "re_lu", {{"max_value", maximum}, {"negative_slope", negative_slope},
                                                               {"threshold", threshold}}));
@@ -231,6 +245,7 @@ Relu::operator Activation() const {
 LeakyRelu::operator Activation() const {
   return nn::elementwise("leaky_relu", {Kind::leaky_relu, negative_slope, 0, 0},
                          negative_slope == 0.2 ? Config("leaky_relu")
+                         : negative_slope < 0  ? Config()
                                                : layer_form("LeakyReLU", "leaky_re_lu", {{"negative_slope", negative_slope}}));
 }
 Elu::operator Activation() const {

@@ -109,12 +109,12 @@ double number(const Config& config, std::string_view key, double missing) {
   return !value || value->is_null() ? missing : value->as_double();
 }
 
-double not_negative(const Config& config, std::string_view key, double missing, const std::string& layer) {
+double not_negative(const Config& config, std::string_view key) {
   const Config* value = config.find(key);
   if (value && (value->is_null() || value->as_double() < 0))
-    throw ArgumentError(std::string(key), base::cat(key, " of a ", layer, " layer cannot be None or a negative value. Received: ",
-                                                    key, "=", value->is_null() ? "None" : value->json()));
-  return number(config, key, missing);
+    throw ArgumentError(std::string(key), base::cat(key, " of a ReLU layer cannot be None or a negative value. Received: ", key, "=",
+                                                    value->is_null() ? "None" : value->json()));
+  return number(config, key, 0);
 }
 
 std::shared_ptr<const ActivationFunction> relu_layer(const Config& config) {
@@ -125,7 +125,7 @@ std::shared_ptr<const ActivationFunction> relu_layer(const Config& config) {
       throw ArgumentError("max_value", base::cat("max_value of a ReLU layer cannot be a negative value. Received: max_value=",
                                                  given->json()));
   }
-  const double slope = not_negative(config, "negative_slope", 0, "ReLU"), threshold = not_negative(config, "threshold", 0, "ReLU");
+  const double slope = not_negative(config, "negative_slope"), threshold = not_negative(config, "threshold");
   return elementwise("relu", {Kind::relu, slope, max_value, threshold}, {});
 }
 
@@ -157,8 +157,12 @@ std::shared_ptr<const ActivationFunction> function_of_layer(std::string_view cla
   if (class_name == "ReLU") return relu_layer(config);
   if (class_name == "LeakyReLU") {
     // Keras 2 called it alpha, default 0.3; Keras 3 writes negative_slope, default 0.3.
-    const char* key = config.find("negative_slope") ? "negative_slope" : "alpha";
-    return elementwise("leaky_relu", {Kind::leaky_relu, not_negative(config, key, 0.3, "LeakyReLU"), 0, 0}, {});
+    const Config* slope = config.find("negative_slope") ? config.find("negative_slope") : config.find("alpha");
+    if (slope && (slope->is_null() || slope->as_double() < 0))
+      throw ArgumentError("negative_slope", base::cat("The negative_slope value of a Leaky ReLU layer cannot be None or negative "
+                                                      "value. Expected a float. Received: negative_slope=",
+                                                      slope->is_null() ? "None" : slope->json()));
+    return elementwise("leaky_relu", {Kind::leaky_relu, slope ? slope->as_double() : 0.3, 0, 0}, {});
   }
   if (class_name == "ELU") return elementwise("elu", {Kind::elu, number(config, "alpha", 1.0), 0, 0}, {});
   if (class_name == "Softmax") return along_axes(AxisKind::softmax, axis_list(config.find("axis")), {});

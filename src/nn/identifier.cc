@@ -19,6 +19,10 @@ Identifier parse_identifier(const Config& identifier, std::string_view role) {
   const Config* config = identifier.find("config");
   if (!class_name || !class_name->is_string() || (config && !config->is_dict() && !config->is_null()))
     unknown_identifier(role, identifier.json(), {});
+  // A class of somebody's own package may bear the name of one of Keras's.
+  const Config* registered = identifier.find("registered_name");
+  if (registered && !registered->is_null() && *registered != *class_name && *registered != "upconv>" + class_name->as_string())
+    unknown_identifier(role, registered->json(), {});
   return {class_name->as_string(), config && config->is_dict() ? *config : Config(Config::Dict{})};
 }
 

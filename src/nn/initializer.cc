@@ -168,20 +168,34 @@ void fill_bilinear(TensorView out) {
         for (std::int64_t c = 0; c < s[3]; ++c) base::write_element(out, at++, o == c ? weight(a, s[0]) * weight(b, s[1]) : 0);
 }
 
-/// One phase drawn by `inner`, the same weights for all scale x scale phases.
-void fill_icnr(TensorView out, int scale, const Initializer& inner) {
-  const Shape& s = out.shape;
-  if (s.rank() != 4 || scale < 1)
-    throw ArgumentError("shape", base::cat("ICNR fills a kernel (kh, kw, filters, in) with scale >= 1. Received: shape=", s.str(),
-                                           ", scale=", scale));
-  const Shape coarse{(s[0] + scale - 1) / scale, (s[1] + scale - 1) / scale, s[2], s[3]};
-  const Tensor drawn = inner(coarse, out.dtype);
-  std::int64_t at = 0;
-  for (std::int64_t a = 0; a < s[0]; ++a)
-    for (std::int64_t b = 0; b < s[1]; ++b)
-      for (std::int64_t i = 0; i < s[2] * s[3]; ++i)
-        base::write_element(out, at++, base::read_element(drawn, (a / scale * coarse[1] + b / scale) * s[2] * s[3] + i));
-}
+/// One phase drawn by another initialiser, the same weights for all scale x scale phases.
+class IcnrFiller final : public InitializerFunction {
+ public:
+  explicit IcnrFiller(const initializers::ICNR& options) : scale_(options.scale), inner_(options.initializer) {}
+  std::string name() const override { return "ICNR"; }
+  Config config() const override {
+    return Config::dict({{"module", "upconv"}, {"class_name", "ICNR"},
+                         {"config", Config::dict({{"scale", scale_}, {"initializer", inner_.config()}})},
+                         {"registered_name", "upconv>ICNR"}});
+  }
+  void fill(TensorView out) const override {
+    const Shape& s = out.shape;
+    if (s.rank() != 4 || scale_ < 1)
+      throw ArgumentError("shape", base::cat("ICNR fills a kernel (kh, kw, filters, in) with scale >= 1. Received: shape=", s.str(),
+                                             ", scale=", scale_));
+    const Shape coarse{(s[0] + scale_ - 1) / scale_, (s[1] + scale_ - 1) / scale_, s[2], s[3]};
+    const Tensor drawn = inner_(coarse, out.dtype);
+    std::int64_t at = 0;
+    for (std::int64_t a = 0; a < s[0]; ++a)
+      for (std::int64_t b = 0; b < s[1]; ++b)
+        for (std::int64_t i = 0; i < s[2] * s[3]; ++i)
+          base::write_element(out, at++, base::read_element(drawn, (a / scale_ * coarse[1] + b / scale_) * s[2] * s[3] + i));
+  }
+
+ private:
+  int scale_;
+  Initializer inner_;
+};
 
 Seed seed_from(const Config& config) {
   const Config* seed = config.find("seed");
@@ -219,8 +233,8 @@ Initializer variance_scaling(const nn::Identifier& id) {
   nn::check_keys(id, {"seed", "scale", "mode", "distribution", "input_axes", "output_axes", "dtype"});
   initializers::VarianceScaling v;
   v.scale = nn::number_or(id.config, "scale", 1);
-  if (const Config* mode = id.config.find("mode")) v.mode = base::lower(mode->as_string());
-  if (const Config* distribution = id.config.find("distribution")) v.distribution = base::lower(distribution->as_string());
+  if (const Config* mode = id.config.find("mode")) v.mode = mode->as_string();
+  if (const Config* distribution = id.config.find("distribution")) v.distribution = distribution->as_string();
   v.seed = seed_from(id.config), v.input_axes = axes_from(id.config, "input_axes"), v.output_axes = axes_from(id.config, "output_axes");
   return v;
 }
@@ -234,13 +248,20 @@ const std::vector<Known>& known_initializers() {
   using namespace initializers;
   using Id = nn::Identifier;
   static const std::vector<Known> table = {
-      {{"Zeros", "zeros", "zero"}, [](const Id&) -> Initializer { return Zeros{}; }},
-      {{"Ones", "ones", "one"}, [](const Id&) -> Initializer { return Ones{}; }},
-      {{"Constant", "constant"}, [](const Id& id) -> Initializer { return Constant{nn::number_or(id.config, "value", 0)}; }},
-      {{"Identity", "identity", "IdentityInitializer"},
-       [](const Id& id) -> Initializer { return Identity{nn::number_or(id.config, "gain", 1)}; }},
-      {{"Orthogonal", "orthogonal", "OrthogonalInitializer"},
-       [](const Id& id) -> Initializer { return Orthogonal{nn::number_or(id.config, "gain", 1), seed_from(id.config)}; }},
+      {{"Zeros", "zeros", "zero"}, [](const Id& id) -> Initializer { return nn::check_keys(id, {"dtype"}), Zeros{}; }},
+      {{"Ones", "ones", "one"}, [](const Id& id) -> Initializer { return nn::check_keys(id, {"dtype"}), Ones{}; }},
+      {{"Constant", "constant"}, [](const Id& id) -> Initializer {
+         nn::check_keys(id, {"value", "dtype"});
+         return Constant{nn::number_or(id.config, "value", 0)};
+       }},
+      {{"Identity", "identity", "IdentityInitializer"}, [](const Id& id) -> Initializer {
+         nn::check_keys(id, {"gain", "dtype"});
+         return Identity{nn::number_or(id.config, "gain", 1)};
+       }},
+      {{"Orthogonal", "orthogonal", "OrthogonalInitializer"}, [](const Id& id) -> Initializer {
+         nn::check_keys(id, {"seed", "gain", "dtype"});
+         return Orthogonal{nn::number_or(id.config, "gain", 1), seed_from(id.config)};
+       }},
       {{"RandomNormal", "random_normal", "normal"}, [](const Id& id) { return location_scale(id, "mean", "stddev", RandomNormal{}); }},
       {{"TruncatedNormal", "truncated_normal"}, [](const Id& id) { return location_scale(id, "mean", "stddev", TruncatedNormal{}); }},
       {{"RandomUniform", "random_uniform", "uniform"},
@@ -261,11 +282,23 @@ const std::vector<Known>& known_initializers() {
   return table;
 }
 
+/// Keras writes a number as it got it, 1 or 1.0, and a SeedGenerator as a dictionary.
+Initializer as_given(const Initializer& made, const Config& given) {
+  Config config = made.config();
+  for (auto& [key, value] : config.find("config")->as_dict()) {
+    const Config* original = given.find(key);
+    if (original && (original->is_dict() || (original->is_number() && value.is_number()))) value = *original;
+  }
+  return Initializer(std::make_shared<Filler>(made.function()->name(), std::move(config),
+                                              [made](TensorView out) { made.function()->fill(out); }));
+}
+
 Initializer from_identifier(const Config& config) {
   const nn::Identifier id = nn::parse_identifier(config, "initializer");
   std::vector<std::string> names;
   for (const Known& known : known_initializers()) {
-    if (std::find(known.names.begin(), known.names.end(), id.class_name) != known.names.end()) return known.make(id);
+    if (std::find(known.names.begin(), known.names.end(), id.class_name) != known.names.end())
+      return as_given(known.make(id), id.config);
     names.insert(names.end(), known.names.begin(), known.names.end());
   }
   nn::unknown_identifier("initializer", config.is_string() ? config.as_string() : id.class_name, names);
@@ -340,6 +373,7 @@ RandomUniform::operator Initializer() const {
 }
 VarianceScaling::operator Initializer() const {
   VarianceScaling v = *this;
+  v.distribution = base::lower(distribution);
   if (v.distribution == "normal") v.distribution = "truncated_normal";
   return scaled("VarianceScaling",
                 {{"seed", seed_config(seed)}, {"scale", scale}, {"mode", mode}, {"distribution", v.distribution},
@@ -369,13 +403,7 @@ Bilinear::operator Initializer() const {
       "Bilinear", Config::dict({{"module", "upconv"}, {"class_name", "Bilinear"}, {"config", Config(Config::Dict{})},
                                 {"registered_name", "upconv>Bilinear"}}), fill_bilinear));
 }
-ICNR::operator Initializer() const {
-  return Initializer(std::make_shared<Filler>(
-      "ICNR", Config::dict({{"module", "upconv"}, {"class_name", "ICNR"},
-                            {"config", Config::dict({{"scale", scale}, {"initializer", initializer.config()}})},
-                            {"registered_name", "upconv>ICNR"}}),
-      [s = scale, inner = initializer](TensorView out) { fill_icnr(out, s, inner); }));
-}
+ICNR::operator Initializer() const { return Initializer(std::make_shared<IcnrFiller>(*this)); }
 
 }  // namespace initializers
 

@@ -189,7 +189,8 @@ L1L2::operator Regularizer() const {
 }
 OrthogonalRegularizer::operator Regularizer() const {
   if (mode != "rows" && mode != "columns")
-    throw ArgumentError("mode", base::cat("Invalid value for argument `mode`. Expected one of {'rows', 'columns'}. Received: mode=", mode));
+    throw ArgumentError("mode", base::cat("Invalid value for argument `mode`. Expected one of {\"rows\", \"columns\"}. Received: mode=",
+                                          base::escaped(mode)));
   return Regularizer(std::make_shared<Orthogonal>(float_factor(factor, "factor"), mode == "rows"));
 }
 
