@@ -21,6 +21,7 @@ Math parse_math(const std::string& text);
 /// One line on stderr: something the user should know although all went well.
 void print_note(const std::string& note);
 
+Command add_bench(CLI::App& root);
 Command add_explain(CLI::App& root);
 Command add_inspect(CLI::App& root);
 Command add_run(CLI::App& root);

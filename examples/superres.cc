@@ -90,7 +90,7 @@ bool agrees_with_keras(const Model& model) {
 
 int main() try {
   const Model model = load_model("models/superres.keras");
-  std::printf("model                       models/superres.keras, %zu layers, %ld parameters\n", model.layers().size(),
+  std::printf("model                       models/superres.keras, %ld parameters\n",
               static_cast<long>(model.count_params()));
   enlarge(model);
   return agrees_with_keras(model) ? 0 : 1;

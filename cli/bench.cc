@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+// `upconv bench`: planned, warm calls of single layers, in rounds. Each round measures the FMA peak and then every
+// algorithm of the layer, so that a machine that changes its speed changes both; figures are the best of the rounds.
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <iostream>
+#include <memory>
+
+#include "base/text.h"
+#include "bench_machine.h"
+#include "bench_shapes.h"
+#include "bench_svg.h"
+#include "command.h"
+#include "kernels/isa.h"
+#include "ops/conv_transpose.h"
+#include "output.h"
+#include "progress.h"
+#include "text.h"
+#include "upconv/config.h"
+#include "upconv/error.h"
+
+namespace upconv::cli {
+namespace {
+
+constexpr const char* kDescription = R"(Time Conv2DTranspose layers and hold them against the machine's limits.
+
+  upconv bench
+  upconv bench --shapes bench/shapes.csv --threads 1 --json result.json --svg roofline.svg
+  upconv bench --shapes bench/shapes.csv --algorithm all
+  upconv bench --algorithms
+
+GFLOP/s count 2*n*h*w*kh*kw*c*f operations, whatever an algorithm saves. --algorithm all measures every one that applies.)";
+
+constexpr double kLeastSeconds = 2e-3;     // of calls in one round
+
+struct Options {
+  std::string shapes, math = "fast", dtype = "float32", algorithm, json, svg, only;
+  int rounds = 7;
+  bool list = false;
+};
+
+struct Result {
+  std::string name, shape, algorithm, reason;
+  double ms_min = 0, ms_median = 0, gflops = 0, peak = 0, intensity = 0;
+};
+
+/// One layer under one algorithm, ready to run.
+struct Candidate {
+  Conv2DTranspose::Plan plan;
+  Tensor workspace, y;
+  std::int64_t calls = 1;
+  std::vector<double> seconds = {};
+
+  double run(const Tensor& x) {
+    const auto start = std::chrono::steady_clock::now();
+    for (std::int64_t i = 0; i < calls; ++i) plan.run(x, y, workspace.bytes());
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() / static_cast<double>(calls);
+  }
+};
+
+/// Numbers without structure, the same on every machine.
+Tensor noise(const Shape& shape, DType dtype) {
+  Tensor t(shape);
+  std::uint32_t state = 1;
+  for (float& v : t.span<float>()) {
+    state = state * 1664525u + 1013904223u;
+    v = static_cast<float>(state >> 8) * 0x1p-23f - 1;
+  }
+  return dtype == DType::float32 ? std::move(t) : t.cast(dtype);
+}
+
+std::vector<std::string> algorithms_for(const BenchShape& shape, const Options& o) {
+  if (o.algorithm != "all") return {o.algorithm};
+  ops::Problem problem;
+  problem.geometry = ops::make_geometry(shape.input, {shape.kernel_size.h, shape.kernel_size.w, shape.filters, shape.input[3]},
+                                        {.strides = shape.strides, .padding = parse_padding(shape.padding)});
+  problem.dtype = parse_dtype(o.dtype);
+  std::vector<std::string> names = ops::applicable_algorithms(problem, parse_math(o.math));
+  std::erase(names, "reference");
+  return names;
+}
+
+std::vector<Candidate> make_candidates(const Conv2DTranspose& layer, const BenchShape& shape, const Tensor& x, const Options& o) {
+  std::vector<Candidate> candidates;
+  for (const std::string& algorithm : algorithms_for(shape, o)) {
+    Candidate c{layer.plan(shape.input, {.math = parse_math(o.math), .algorithm = algorithm}), {}, {}};
+    c.workspace = Tensor({static_cast<std::int64_t>(c.plan.workspace_bytes()) / 4 + 1});
+    c.y = Tensor(c.plan.output_shape(), x.dtype());
+    c.run(x);
+    c.calls = std::clamp<std::int64_t>(static_cast<std::int64_t>(kLeastSeconds / c.run(x)), 1, 100'000);
+    candidates.push_back(std::move(c));
+  }
+  return candidates;
+}
+
+std::vector<Result> measure(const BenchShape& shape, const Options& o, int threads, int isa) {
+  const Conv2DTranspose layer = [&] {
+    Conv2DTranspose unbuilt = shape.layer(o.dtype);
+    unbuilt.build(shape.input);
+    return unbuilt;
+  }();
+  const Tensor x = noise(shape.input, parse_dtype(o.dtype));
+  std::vector<Candidate> candidates = make_candidates(layer, shape, x, o);
+  double peak = 0;
+  for (int round = 0; round < o.rounds; ++round) {
+    peak = std::max(peak, peak_gflops(threads, isa));
+    for (Candidate& c : candidates) c.seconds.push_back(c.run(x));
+  }
+  std::vector<Result> results;
+  for (Candidate& c : candidates) {
+    std::ranges::sort(c.seconds);
+    const double bytes = static_cast<double>(x.byte_size() + layer.kernel().byte_size() + c.y.byte_size());
+    results.push_back({shape.name, shape.text(), c.plan.algorithm(), c.plan.reason(), c.seconds.front() * 1e3,
+                       c.seconds[c.seconds.size() / 2] * 1e3, shape.operations() / c.seconds.front() * 1e-9, peak,
+                       shape.operations() / bytes});
+  }
+  return results;
+}
+
+struct Run {
+  std::vector<Result> results;
+  int threads = 1;
+  double peak = 0, copy = 0;
+};
+
+Run measure_all(const std::vector<BenchShape>& shapes, const Options& o) {
+  Run run{.results = {}, .threads = default_threads()};
+  const int isa = kernels::default_isa_index();
+  CopyMeter copy(run.threads);
+  Progress progress("measuring", static_cast<std::int64_t>(shapes.size()));
+  for (const BenchShape& shape : shapes) {
+    run.copy = std::max(run.copy, copy.gbs());
+    for (Result& result : measure(shape, o, run.threads, isa)) {
+      run.peak = std::max(run.peak, result.peak);
+      run.results.push_back(std::move(result));
+    }
+    progress.advance();
+  }
+  return run;
+}
+
+std::string json_of(const Run& run, const Options& o) {
+  Config::List list;
+  for (const Result& r : run.results)
+    list.push_back(Config::dict({{"name", r.name}, {"algorithm", r.algorithm}, {"threads", run.threads}, {"math", o.math},
+                                 {"dtype", o.dtype}, {"ms_min", r.ms_min}, {"ms_median", r.ms_median}, {"gflops", r.gflops},
+                                 {"peak_fraction", r.gflops / r.peak}, {"reason", r.reason}}));
+  return Config::dict({{"version", std::string(version())}, {"isa", default_isa()}, {"threads", run.threads}, {"peak_gflops", run.peak},
+                       {"copy_gbs", run.copy}, {"results", std::move(list)}}).json() + "\n";
+}
+
+void print(const Run& run, const Options& o) {
+  std::cout << default_isa() << ", " << run.threads << (run.threads == 1 ? " thread, " : " threads, ") << o.dtype << ", math " << o.math
+            << ": FMA peak " << fixed(run.peak, 1) << " GFLOP/s, copy rate " << fixed(run.copy, 1) << " GB/s\n\n";
+  Table table({"layer", "shape", "algorithm", "ms", "median", "GFLOP/s", "of peak", "why"}, "00011110");
+  double log_sum = 0;
+  for (const Result& r : run.results) {
+    table.add({r.name, r.shape, r.algorithm, fixed(r.ms_min, 3), fixed(r.ms_median, 3), fixed(r.gflops, 1),
+               fixed(100 * r.gflops / r.peak, 0) + " %", r.reason});
+    log_sum += std::log(r.gflops / r.peak);
+  }
+  std::cout << table.str() << "\nGeometric mean: " << fixed(100 * std::exp(log_sum / static_cast<double>(run.results.size())), 1)
+            << " % of the FMA peak measured beside each layer\n";
+}
+
+void list_algorithms(const std::vector<BenchShape>& shapes, Options o) {
+  for (const std::string& name : ops::algorithm_names()) std::cout << name << "\n";
+  if (o.shapes.empty()) return;
+  o.algorithm = "all";
+  Table table({"layer", "shape", "possible"});
+  for (const BenchShape& shape : shapes) table.add({shape.name, shape.text(), base::join(algorithms_for(shape, o), ", ")});
+  std::cout << "\n" << table.str();
+}
+
+void bench(const Options& o) {
+  std::vector<BenchShape> shapes = o.shapes.empty() ? default_shapes() : read_shapes(o.shapes);
+  std::erase_if(shapes, [&](const BenchShape& s) { return !o.only.empty() && s.name.find(o.only) == std::string::npos; });
+  if (shapes.empty()) throw ArgumentError("only", base::cat("no layer's name holds '", base::escaped(o.only), "'"));
+  if (o.list) return list_algorithms(shapes, o);
+  const Run run = measure_all(shapes, o);
+  print(run, o);
+  if (!o.json.empty()) write_file(o.json, std::string_view(json_of(run, o)));
+  if (o.svg.empty()) return;
+  std::vector<RooflinePoint> points;
+  for (const Result& r : run.results) points.push_back({r.name, r.algorithm, r.intensity, r.gflops});
+  write_file(o.svg, std::string_view(roofline_svg(points, run.peak, run.copy,
+      base::cat("Conv2DTranspose, ", default_isa(), ", ", run.threads, run.threads == 1 ? " thread, " : " threads, ", o.dtype, ", ", o.math))));
+}
+
+}  // namespace
+
+Command add_bench(CLI::App& root) {
+  CLI::App* app = root.add_subcommand("bench", kDescription);
+  const auto o = std::make_shared<Options>();
+  app->add_option("--shapes", o->shapes, "CSV file: name,n,h,w,c,f,kh,kw,sh,sw,padding,activation (default: a few typical layers)");
+  app->add_option("--only", o->only, "Only layers whose name holds this text");
+  app->add_option("--math", o->math, "fast or exact")->capture_default_str();
+  app->add_option("--dtype", o->dtype, "float32, float64, float16 or bfloat16")->capture_default_str();
+  app->add_option("--algorithm", o->algorithm, "Force an algorithm, or all (default: the plan chooses)");
+  app->add_option("--rounds", o->rounds, "Rounds of measurement")->check(CLI::Range(1, 1000))->capture_default_str();
+  app->add_flag("--algorithms", o->list, "List the algorithms (with --shapes: those possible for each layer) and stop");
+  app->add_option("--json", o->json, "Write the figures into this file");
+  app->add_option("--svg", o->svg, "Draw the roofline into this file");
+  return {app, [o] { bench(*o); }};
+}
+
+}  // namespace upconv::cli
