@@ -6,6 +6,7 @@
 #include <functional>
 #include <limits>
 #include <numeric>
+#include <optional>
 #include <vector>
 
 #include "base/element.h"
@@ -35,19 +36,22 @@ Lines lines_along(const Shape& shape, std::span<const int> axes) {
   return lines;
 }
 
-Line gather(ConstTensorView t, std::int64_t start, const std::vector<std::int64_t>& steps) {
-  Line line;
-  for (const std::int64_t step : steps) line.push_back(base::read_element(t, start + step));
-  return line;
+void gather(ConstTensorView t, std::int64_t start, const std::vector<std::int64_t>& steps, Line& line) {
+  line.resize(steps.size());
+  for (std::size_t k = 0; k < steps.size(); ++k) line[k] = base::read_element(t, start + steps[k]);
 }
 
-/// out line = f(lines of `a` and `b`), line by line; the three tensors have lines of their own length, in the same order.
+/// Line by line: f(line of a, line of b) changes the first, which goes to `out` as far as its lines reach. The lines of the
+/// three tensors have their own lengths and the same order; without b its line is empty. The buffers are made once.
 template <class F>
-void for_each_line(ConstTensorView a, ConstTensorView b, TensorView out, std::span<const int> axes, F f) {
-  const Lines in = lines_along(a.shape, axes), second = lines_along(b.shape, axes), to = lines_along(out.shape, axes);
+void for_each_line(ConstTensorView a, std::optional<ConstTensorView> b, TensorView out, std::span<const int> axes, F f) {
+  const Lines in = lines_along(a.shape, axes), second = b ? lines_along(b->shape, axes) : Lines{}, to = lines_along(out.shape, axes);
+  Line line, other;
   for (std::size_t i = 0; i < to.starts.size(); ++i) {
-    const Line result = f(gather(a, in.starts[i], in.steps), gather(b, second.starts[i], second.steps));
-    for (std::size_t k = 0; k < to.steps.size(); ++k) base::write_element(out, to.starts[i] + to.steps[k], result[k]);
+    gather(a, in.starts[i], in.steps, line);
+    if (b) gather(*b, second.starts[i], second.steps, other);
+    f(line, other);
+    for (std::size_t k = 0; k < to.steps.size(); ++k) base::write_element(out, to.starts[i] + to.steps[k], line[k]);
   }
 }
 
@@ -61,58 +65,53 @@ double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
 }  // namespace
 
 void softmax(ConstTensorView x, TensorView y, std::span<const int> axes) {
-  for_each_line(x, x, y, axes, [](Line a, const Line&) {
+  for_each_line(x, {}, y, axes, [](Line& a, const Line&) {
     const double m = largest(a);
     for (double& v : a) v = std::exp(v - m);
     const double total = sum(a);
     for (double& v : a) v /= total;
-    return a;
   });
 }
 
 void log_softmax(ConstTensorView x, TensorView y, std::span<const int> axes) {
-  for_each_line(x, x, y, axes, [](Line a, const Line&) {
+  for_each_line(x, {}, y, axes, [](Line& a, const Line&) {
     const double m = largest(a);
     double total = 0;
     for (const double v : a) total += std::exp(v - m);
-    for (double& v : a) v = v - m - std::log(total);
-    return a;
+    const double log_total = std::log(total);
+    for (double& v : a) v = v - m - log_total;
   });
 }
 
 void softmax_gradient(ConstTensorView y, ConstTensorView dy, TensorView dx, std::span<const int> axes) {
-  for_each_line(y, dy, dx, axes, [](Line a, const Line& d) {
+  for_each_line(y, dy, dx, axes, [](Line& a, const Line& d) {
     const double mean = std::inner_product(a.begin(), a.end(), d.begin(), 0.0);
     for (std::size_t i = 0; i < a.size(); ++i) a[i] *= d[i] - mean;
-    return a;
   });
 }
 
 void log_softmax_gradient(ConstTensorView y, ConstTensorView dy, TensorView dx, std::span<const int> axes) {
-  for_each_line(y, dy, dx, axes, [](Line a, const Line& d) {
+  for_each_line(y, dy, dx, axes, [](Line& a, const Line& d) {
     const double total = sum(d);
     for (std::size_t i = 0; i < a.size(); ++i) a[i] = d[i] - std::exp(a[i]) * total;
-    return a;
   });
 }
 
 void glu(ConstTensorView x, TensorView y, int axis) {
-  for_each_line(x, x, y, {&axis, 1}, [](Line a, const Line&) {
+  for_each_line(x, {}, y, {&axis, 1}, [](Line& a, const Line&) {
     const std::size_t half = a.size() / 2;
     for (std::size_t i = 0; i < half; ++i) a[i] *= sigmoid(a[half + i]);
-    return a;
   });
 }
 
 void glu_gradient(ConstTensorView x, ConstTensorView dy, TensorView dx, int axis) {
-  for_each_line(x, dy, dx, {&axis, 1}, [](Line a, const Line& d) {
+  for_each_line(x, dy, dx, {&axis, 1}, [](Line& a, const Line& d) {
     const std::size_t half = a.size() / 2;
     for (std::size_t i = 0; i < half; ++i) {
       const double s = sigmoid(a[half + i]), value = a[i];
       a[i] = d[i] * s;
       a[half + i] = d[i] * value * s * sigmoid(-a[half + i]);
     }
-    return a;
   });
 }
 
@@ -143,15 +142,14 @@ Support support_of(const Line& line) {
 }  // namespace
 
 void sparsemax(ConstTensorView x, TensorView y, int axis) {
-  for_each_line(x, x, y, {&axis, 1}, [](Line a, const Line&) {
+  for_each_line(x, {}, y, {&axis, 1}, [](Line& a, const Line&) {
     const double threshold = support_of(a).threshold;
     for (double& v : a) v = v - threshold < 0 ? 0 : v - threshold;
-    return a;
   });
 }
 
 void sparsemax_gradient(ConstTensorView x, ConstTensorView dy, TensorView dx, int axis) {
-  for_each_line(x, dy, dx, {&axis, 1}, [](const Line& a, const Line& d) {
+  for_each_line(x, dy, dx, {&axis, 1}, [](Line& a, const Line& d) {
     const Support s = support_of(a);
     Line out(a.size());
     double total = 0;
@@ -159,7 +157,7 @@ void sparsemax_gradient(ConstTensorView x, ConstTensorView dy, TensorView dx, in
       if (a[i] > s.threshold) total += d[i], out[i] = d[i];
     for (std::size_t rank = 0; rank < s.size; ++rank)
       out[s.order[rank]] -= total * static_cast<double>(s.size - rank) / static_cast<double>(s.size);
-    return out;
+    a = std::move(out);
   });
 }
 
