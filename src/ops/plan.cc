@@ -4,6 +4,7 @@
 #include "ops/plan.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/text.h"
 #include "kernels/isa.h"
@@ -16,12 +17,13 @@ namespace {
 /// Few pixels meet many weights: reading the weights is what costs.
 bool streams(const Geometry& g) { return g.y.n * g.x.n <= 64 && g.kernel_elements() >= (1 << 20); }
 
-bool applies(std::size_t algorithm, const Problem& p) {
+bool applies(std::size_t algorithm, const Problem& p, Math math) {
   const Geometry& g = p.geometry;
   switch (algorithm) {
     case kTileGemm: return g.y.k <= g.y.s && g.x.k <= g.x.s && g.y.d == 1 && g.x.d == 1;
     case kWeightStream: return streams(g);
     case kScatterGemm: return g.co <= 8 && g.y.k * g.x.k * g.co <= 1024;
+    case kWinograd: return math == Math::fast && std::isfinite(winograd_work(p));
     default: return true;
   }
 }
@@ -31,28 +33,36 @@ const char* why(std::size_t algorithm) {
     case kTileGemm: return "kernel_size <= strides: one tap a pixel, every output written once";
     case kWeightStream: return "few pixels, many weights: live weights are read once";
     case kScatterGemm: return "few filters: all taps as columns of one GEMM fill the lanes";
+    case kWinograd: return "winograd: fewer multiplications than taps";
     default: return "implicit GEMM, one a phase, with its own taps only";
   }
 }
 
-/// By the geometry of one sample, dtype and instruction set only, where the order of sums differs (scatter_gemm).
+/// By the geometry of one sample, dtype and instruction set only, where the order of sums differs (scatter_gemm, winograd).
 std::size_t choose(const Problem& p, const Execution& e) {
-  const std::size_t direct = applies(kTileGemm, p) ? kTileGemm : streams(p.geometry) ? kWeightStream : kPhaseGemm;
-  if (applies(kScatterGemm, p) && scatter_work(p, e.isa) < tile_work(p, e.isa, direct)) return kScatterGemm;
-  return direct;
+  // Multiply-adds in the time it takes to read a weight from memory, where few pixels share it.
+  constexpr double kReadingWeight = 15;
+  std::size_t best = applies(kTileGemm, p, e.math) ? kTileGemm : streams(p.geometry) ? kWeightStream : kPhaseGemm;
+  double cost = std::max(tile_work(p, e.isa, best), kReadingWeight * static_cast<double>(p.geometry.kernel_elements()));
+  const auto consider = [&](std::size_t algorithm, double work) {
+    if (applies(algorithm, p, e.math) && work < cost) best = algorithm, cost = work;
+  };
+  consider(kScatterGemm, scatter_work(p, e.isa));
+  consider(kWinograd, winograd_work(p));
+  return best;
 }
 
 }  // namespace
 
 const std::vector<std::string>& algorithm_names() {
-  static const std::vector<std::string> names = {"tile_gemm", "phase_gemm", "weight_stream", "scatter_gemm", "reference"};
+  static const std::vector<std::string> names = {"tile_gemm", "phase_gemm", "weight_stream", "scatter_gemm", "winograd", "reference"};
   return names;
 }
 
-std::vector<std::string> applicable_algorithms(const Problem& problem, Math) {
+std::vector<std::string> applicable_algorithms(const Problem& problem, Math math) {
   std::vector<std::string> names;
   for (std::size_t i = 0; i < algorithm_names().size(); ++i)
-    if (applies(i, problem)) names.push_back(algorithm_names()[i]);
+    if (applies(i, problem, math)) names.push_back(algorithm_names()[i]);
   return names;
 }
 
@@ -80,6 +90,7 @@ std::shared_ptr<const ForwardPlan> ForwardPlan::make(const Problem& problem, con
                                 : static_cast<std::size_t>(std::find(names.begin(), names.end(), options.algorithm) - names.begin());
   const std::string reason = options.algorithm.empty() ? why(index) : "forced by name";
   if (index == kReference) return make_reference_plan(problem, execution, reason);
+  if (index == kWinograd) return make_winograd_plan(problem, execution, reason);
   if (index == kScatterGemm) return make_scatter_gemm_plan(problem, execution, reason);
   return make_tile_plan(problem, execution, index, reason);
 }

@@ -21,7 +21,7 @@ struct Execution {
 Execution resolve(const ExecutionOptions& options);
 
 /// Places in algorithm_names().
-enum AlgorithmIndex : std::size_t { kTileGemm, kPhaseGemm, kWeightStream, kScatterGemm, kReference };
+enum AlgorithmIndex : std::size_t { kTileGemm, kPhaseGemm, kWeightStream, kScatterGemm, kWinograd, kReference };
 
 /// Half types compute in float32.
 inline DType compute_dtype(DType storage) noexcept {
@@ -35,7 +35,9 @@ std::shared_ptr<const ForwardPlan> make_reference_plan(const Problem& problem, c
 /// What the tiles of one sample multiply, padding lanes and fixed costs included: the cost model of the direct algorithms.
 double tile_work(const Problem& problem, int isa, std::size_t algorithm);
 double scatter_work(const Problem& problem, int isa);
+double winograd_work(const Problem& problem);   ///< infinite where winograd does not apply
 
+std::shared_ptr<const ForwardPlan> make_winograd_plan(const Problem& problem, const Execution& execution, std::string reason);
 std::shared_ptr<const ForwardPlan> make_scatter_gemm_plan(const Problem& problem, const Execution& execution, std::string reason);
 /// tile_gemm, phase_gemm and weight_stream.
 std::shared_ptr<const ForwardPlan> make_tile_plan(const Problem& problem, const Execution& execution, std::size_t algorithm,
