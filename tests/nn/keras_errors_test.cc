@@ -23,86 +23,87 @@ std::string argument_error(F f) {
 Config list(std::initializer_list<Config> items) { return Config::list(items); }
 
 /// filters=2, kernel_size=3, and the given arguments over them.
-Config arguments(std::initializer_list<Config::Item> given) {
+Config arguments(const std::vector<Config::Item>& given) {
   Config config = Config::dict({{"filters", 2}, {"kernel_size", 3}});
   for (const auto& [key, value] : given) config.set(key, value);
   return config;
 }
 
-std::string constructor_error(std::initializer_list<Config::Item> given) {
+std::string constructor_error(const std::vector<Config::Item>& given) {
   return argument_error([&] { Conv2DTranspose::from_config(arguments(given)); });
 }
 
 struct Wrong {
-  std::initializer_list<Config::Item> given;
+  std::vector<Config::Item> given;
   const char* text;
 };
 
+const Wrong kConstructor[] = {
+    {{{"filters", 0}}, "Invalid value for argument `filters`. Expected a strictly positive value. Received filters=0."},
+    {{{"filters", -1}}, "Invalid value for argument `filters`. Expected a strictly positive value. Received filters=-1."},
+    {{{"filters", 1.5}}, "Invalid value for argument `filters`. Expected a strictly positive value. Received filters=1.5."},
+    {{{"filters", true}}, "Invalid value for argument `filters`. Expected a strictly positive value. Received filters=True."},
+    {{{"filters", nullptr}}, "Invalid value for argument `filters`. Expected a strictly positive value. Received filters=None."},
+    {{{"filters", "a"}}, "Invalid value for argument `filters`. Expected a strictly positive value. Received filters=a."},
+    {{{"kernel_size", 0}},
+     "The `kernel_size` argument must be a tuple of 2 integers. Received kernel_size=0, including values {0} that do not satisfy `value > 0`"},
+    {{{"kernel_size", -2}},
+     "The `kernel_size` argument must be a tuple of 2 integers. Received kernel_size=-2, including values {-2} that do not satisfy `value > 0`"},
+    {{{"kernel_size", list({2, 0})}},
+     "The `kernel_size` argument must be a tuple of 2 integers. Received kernel_size=(2, 0), including values {0} that do not satisfy `value > 0`"},
+    {{{"kernel_size", list({2, 2, 2})}}, "The `kernel_size` argument must be a tuple of 2 integers. Received kernel_size=(2, 2, 2)"},
+    {{{"kernel_size", 3.5}}, "The `kernel_size` argument must be a tuple of 2 integers. Received kernel_size=3.5"},
+    {{{"kernel_size", list({2.5, 3})}}, "The `kernel_size` argument must be a tuple of 2 integers. Received kernel_size=(2.5, 3)"},
+    {{{"kernel_size", list({true, 2})}}, "The `kernel_size` argument must be a tuple of 2 integers. Received kernel_size=(True, 2)"},
+    {{{"kernel_size", nullptr}}, "The `kernel_size` argument must be a tuple of 2 integers. Received kernel_size=None"},
+    {{{"kernel_size", "a"}}, "The `kernel_size` argument must be a tuple of 2 integers. Received kernel_size=a"},
+    {{{"strides", 0}},
+     "The `strides` argument must be a tuple of 2 integers. Received strides=0, including values {0} that do not satisfy `value > 0`"},
+    {{{"strides", list({1, 0})}},
+     "The `strides` argument must be a tuple of 2 integers. Received strides=(1, 0), including values {0} that do not satisfy `value > 0`"},
+    {{{"strides", list({1, 1, 1})}}, "The `strides` argument must be a tuple of 2 integers. Received strides=(1, 1, 1)"},
+    {{{"dilation_rate", list({1, -1})}},
+     "The `dilation_rate` argument must be a tuple of 2 integers. Received dilation_rate=(1, -1), including values {-1} that do not satisfy `value > 0`"},
+    {{{"strides", 2}, {"dilation_rate", 2}},
+     "`strides > 1` not supported in conjunction with `dilation_rate > 1`. Received: strides=(2, 2) and dilation_rate=(2, 2)"},
+    {{{"strides", list({2, 1})}, {"dilation_rate", list({1, 2})}},
+     "`strides > 1` not supported in conjunction with `dilation_rate > 1`. Received: strides=(2, 1) and dilation_rate=(1, 2)"},
+    {{{"padding", "foo"}}, "The `padding` argument must be one of 'valid', 'same'. Received: foo"},
+    {{{"padding", list({1, 1})}}, "The `padding` argument must be one of 'valid', 'same'. Received: (1, 1)"},
+    {{{"padding", nullptr}}, "The `padding` argument must be one of 'valid', 'same'. Received: None"},
+    {{{"data_format", "junk"}},
+     "The `data_format` argument must be one of {'channels_first', 'channels_last'}. Received: data_format=junk"},
+    {{{"data_format", 1}}, "The `data_format` argument must be one of {'channels_first', 'channels_last'}. Received: data_format=1"},
+    {{{"activation", "foo"}}, "Could not interpret activation function identifier: foo"},
+    {{{"activation", 3}}, "Could not interpret activation function identifier: 3"},
+    {{{"kernel_initializer", "foo"}}, "Could not interpret initializer identifier: foo"},
+    {{{"bias_initializer", 3}}, "Could not interpret initializer identifier: 3"},
+    {{{"kernel_regularizer", "foo"}}, "Could not interpret regularizer identifier: foo"},
+    {{{"activity_regularizer", 0.01}}, "Could not interpret regularizer identifier: 0.01"},
+    {{{"kernel_constraint", "foo"}}, "Could not interpret constraint identifier: foo"},
+    {{{"bias_constraint", 2.0}}, "Could not interpret constraint identifier: 2.0"},
+    {{{"strides", 2}, {"output_padding", 2}},
+     "`output_padding` must be strictly less than `strides` for all dimensions. At dimension 0, `output_padding` is 2 but `strides` is 2. "
+     "Received: output_padding=(2, 2), strides=(2, 2)"},
+    {{{"strides", list({2, 3})}, {"output_padding", list({1, 3})}},
+     "`output_padding` must be strictly less than `strides` for all dimensions. At dimension 1, `output_padding` is 3 but `strides` is 3. "
+     "Received: output_padding=(1, 3), strides=(2, 3)"},
+    {{{"output_padding", -1}},
+     "The `output_padding` argument must be a tuple of 2 integers. Received output_padding=-1, including values {-1} that do not satisfy `value >= 0`"},
+    {{{"output_padding", list({1, 1, 1})}}, "The `output_padding` argument must be a tuple of 2 integers. Received output_padding=(1, 1, 1)"},
+    {{{"foo", 1}}, "Unrecognized keyword arguments passed to Conv2DTranspose: {'foo': 1}"},
+    {{{"groups", 1}}, "Unrecognized keyword arguments passed to Conv2DTranspose: {'groups': 1}"},
+    {{{"dtype", "foo"}},
+     "Cannot convert 'foo' to a mixed precision DTypePolicy. Valid policies include 'mixed_float16', 'mixed_bfloat16', and the name of "
+     "any float dtype such as 'float32'."},
+    {{{"dtype", 3}}, "Cannot interpret `dtype` argument. Expected a string or an instance of DTypePolicy. Received: dtype=3"},
+    {{{"trainable", 1}}, "Expected `trainable` to be a boolean. Received: trainable=1 (of type <class 'int'>)"},
+    {{{"name", "a/b"}}, "Argument `name` must be a string and cannot contain character `/`. Received: name=a/b (of type <class 'str'>)"},
+    {{{"name", 3}}, "Argument `name` must be a string and cannot contain character `/`. Received: name=3 (of type <class 'int'>)"},
+};
+
 TEST(KerasErrors, Constructor) {
-  const Wrong table[] = {
-      {{{"filters", 0}}, "Invalid value for argument `filters`. Expected a strictly positive value. Received filters=0."},
-      {{{"filters", -1}}, "Invalid value for argument `filters`. Expected a strictly positive value. Received filters=-1."},
-      {{{"filters", 1.5}}, "Invalid value for argument `filters`. Expected a strictly positive value. Received filters=1.5."},
-      {{{"filters", true}}, "Invalid value for argument `filters`. Expected a strictly positive value. Received filters=True."},
-      {{{"filters", nullptr}}, "Invalid value for argument `filters`. Expected a strictly positive value. Received filters=None."},
-      {{{"filters", "a"}}, "Invalid value for argument `filters`. Expected a strictly positive value. Received filters=a."},
-      {{{"kernel_size", 0}},
-       "The `kernel_size` argument must be a tuple of 2 integers. Received kernel_size=0, including values {0} that do not satisfy `value > 0`"},
-      {{{"kernel_size", -2}},
-       "The `kernel_size` argument must be a tuple of 2 integers. Received kernel_size=-2, including values {-2} that do not satisfy `value > 0`"},
-      {{{"kernel_size", list({2, 0})}},
-       "The `kernel_size` argument must be a tuple of 2 integers. Received kernel_size=(2, 0), including values {0} that do not satisfy `value > 0`"},
-      {{{"kernel_size", list({2, 2, 2})}}, "The `kernel_size` argument must be a tuple of 2 integers. Received kernel_size=(2, 2, 2)"},
-      {{{"kernel_size", 3.5}}, "The `kernel_size` argument must be a tuple of 2 integers. Received kernel_size=3.5"},
-      {{{"kernel_size", list({2.5, 3})}}, "The `kernel_size` argument must be a tuple of 2 integers. Received kernel_size=(2.5, 3)"},
-      {{{"kernel_size", list({true, 2})}}, "The `kernel_size` argument must be a tuple of 2 integers. Received kernel_size=(True, 2)"},
-      {{{"kernel_size", nullptr}}, "The `kernel_size` argument must be a tuple of 2 integers. Received kernel_size=None"},
-      {{{"kernel_size", "a"}}, "The `kernel_size` argument must be a tuple of 2 integers. Received kernel_size=a"},
-      {{{"strides", 0}},
-       "The `strides` argument must be a tuple of 2 integers. Received strides=0, including values {0} that do not satisfy `value > 0`"},
-      {{{"strides", list({1, 0})}},
-       "The `strides` argument must be a tuple of 2 integers. Received strides=(1, 0), including values {0} that do not satisfy `value > 0`"},
-      {{{"strides", list({1, 1, 1})}}, "The `strides` argument must be a tuple of 2 integers. Received strides=(1, 1, 1)"},
-      {{{"dilation_rate", list({1, -1})}},
-       "The `dilation_rate` argument must be a tuple of 2 integers. Received dilation_rate=(1, -1), including values {-1} that do not satisfy `value > 0`"},
-      {{{"strides", 2}, {"dilation_rate", 2}},
-       "`strides > 1` not supported in conjunction with `dilation_rate > 1`. Received: strides=(2, 2) and dilation_rate=(2, 2)"},
-      {{{"strides", list({2, 1})}, {"dilation_rate", list({1, 2})}},
-       "`strides > 1` not supported in conjunction with `dilation_rate > 1`. Received: strides=(2, 1) and dilation_rate=(1, 2)"},
-      {{{"padding", "foo"}}, "The `padding` argument must be one of 'valid', 'same'. Received: foo"},
-      {{{"padding", list({1, 1})}}, "The `padding` argument must be one of 'valid', 'same'. Received: (1, 1)"},
-      {{{"padding", nullptr}}, "The `padding` argument must be one of 'valid', 'same'. Received: None"},
-      {{{"data_format", "junk"}},
-       "The `data_format` argument must be one of {'channels_first', 'channels_last'}. Received: data_format=junk"},
-      {{{"data_format", 1}}, "The `data_format` argument must be one of {'channels_first', 'channels_last'}. Received: data_format=1"},
-      {{{"activation", "foo"}}, "Could not interpret activation function identifier: foo"},
-      {{{"activation", 3}}, "Could not interpret activation function identifier: 3"},
-      {{{"kernel_initializer", "foo"}}, "Could not interpret initializer identifier: foo"},
-      {{{"bias_initializer", 3}}, "Could not interpret initializer identifier: 3"},
-      {{{"kernel_regularizer", "foo"}}, "Could not interpret regularizer identifier: foo"},
-      {{{"activity_regularizer", 0.01}}, "Could not interpret regularizer identifier: 0.01"},
-      {{{"kernel_constraint", "foo"}}, "Could not interpret constraint identifier: foo"},
-      {{{"bias_constraint", 2.0}}, "Could not interpret constraint identifier: 2.0"},
-      {{{"strides", 2}, {"output_padding", 2}},
-       "`output_padding` must be strictly less than `strides` for all dimensions. At dimension 0, `output_padding` is 2 but `strides` is 2. "
-       "Received: output_padding=(2, 2), strides=(2, 2)"},
-      {{{"strides", list({2, 3})}, {"output_padding", list({1, 3})}},
-       "`output_padding` must be strictly less than `strides` for all dimensions. At dimension 1, `output_padding` is 3 but `strides` is 3. "
-       "Received: output_padding=(1, 3), strides=(2, 3)"},
-      {{{"output_padding", -1}},
-       "The `output_padding` argument must be a tuple of 2 integers. Received output_padding=-1, including values {-1} that do not satisfy `value >= 0`"},
-      {{{"output_padding", list({1, 1, 1})}}, "The `output_padding` argument must be a tuple of 2 integers. Received output_padding=(1, 1, 1)"},
-      {{{"foo", 1}}, "Unrecognized keyword arguments passed to Conv2DTranspose: {'foo': 1}"},
-      {{{"groups", 1}}, "Unrecognized keyword arguments passed to Conv2DTranspose: {'groups': 1}"},
-      {{{"dtype", "foo"}},
-       "Cannot convert 'foo' to a mixed precision DTypePolicy. Valid policies include 'mixed_float16', 'mixed_bfloat16', and the name of "
-       "any float dtype such as 'float32'."},
-      {{{"dtype", 3}}, "Cannot interpret `dtype` argument. Expected a string or an instance of DTypePolicy. Received: dtype=3"},
-      {{{"trainable", 1}}, "Expected `trainable` to be a boolean. Received: trainable=1 (of type <class 'int'>)"},
-      {{{"name", "a/b"}}, "Argument `name` must be a string and cannot contain character `/`. Received: name=a/b (of type <class 'str'>)"},
-      {{{"name", 3}}, "Argument `name` must be a string and cannot contain character `/`. Received: name=3 (of type <class 'int'>)"},
-  };
-  for (const Wrong& wrong : table) EXPECT_EQ(constructor_error(wrong.given), wrong.text);
+  for (const Wrong& wrong : kConstructor) EXPECT_EQ(constructor_error(wrong.given), wrong.text);
 }
 
 TEST(KerasErrors, RefusedWithAHint) {
