@@ -5,8 +5,8 @@
 
 #include "base/text.h"
 #include "io/npy.h"
+#include "io/npz.h"
 #include "io/png.h"
-#include "io/zip.h"
 #include "output.h"
 #include "upconv/error.h"
 
@@ -59,12 +59,7 @@ std::vector<NamedArray> read_arrays(const std::string& path) {
     arrays.push_back({"", io::read_npy(file)});
     return arrays;
   }
-  const io::ZipReader zip(file, {});
-  for (const std::string& member : zip.names()) {
-    const bool npy = member.ends_with(".npy");
-    if (!npy) throw FileError(path, base::escaped(member), "is no .npy member");
-    arrays.push_back({member.substr(0, member.size() - 4), io::read_npy(io::Bytes::own(zip.read(member), path + ": " + member))});
-  }
+  for (auto& [name, values] : io::read_npz(file)) arrays.push_back({name, std::move(values)});
   return arrays;
 }
 
@@ -120,5 +115,11 @@ void write_picture(const std::string& path, ConstTensorView output, const Pictur
 }
 
 void write_array(const std::string& path, ConstTensorView array) { write_file(path, io::npy_bytes(array)); }
+
+void write_arrays(const std::string& path, const std::vector<NamedArray>& arrays) {
+  std::vector<std::pair<std::string, ConstTensorView>> views;
+  for (const NamedArray& a : arrays) views.emplace_back(a.name, a.values);
+  write_file(path, io::npz_bytes(views));
+}
 
 }  // namespace upconv::cli

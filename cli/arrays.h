@@ -14,7 +14,7 @@ struct NamedArray {
   Tensor values;
 };
 
-/// The arrays of a .npy (one) or .npz file, told apart by their bytes. Throws FileError.
+/// The arrays of a .npy (one) or .npz file (by name, sorted), told apart by their bytes. Throws FileError.
 std::vector<NamedArray> read_arrays(const std::string& path);
 bool is_picture(const std::string& path);
 
@@ -41,5 +41,6 @@ PictureBatch read_picture(const std::string& path, const Shape& model_input, Val
 /// when it holds NaN.
 void write_picture(const std::string& path, ConstTensorView output, const PictureBatch& input, ValueRange range, int bits);
 void write_array(const std::string& path, ConstTensorView array);
+void write_arrays(const std::string& path, const std::vector<NamedArray>& arrays);
 
 }  // namespace upconv::cli

@@ -1,17 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "output.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <atomic>
-#include <cerrno>
 #include <csignal>
-#include <cstdio>
-#include <cstring>
 
-#include "upconv/error.h"
+#include "io/atomic_file.h"
 
 namespace upconv::cli {
 namespace {
@@ -25,12 +20,6 @@ void on_signal(int number) {
     return;
   }
   _exit(128 + number);
-}
-
-[[noreturn]] void fail(const std::string& path, const std::string& temporary) {
-  const int error = errno;
-  if (!temporary.empty()) ::unlink(temporary.c_str());
-  throw FileError(path, "", std::string("cannot be written: ") + std::strerror(error), FileError::Kind::access);
 }
 
 }  // namespace
@@ -53,14 +42,7 @@ void write_file(const std::string& path, std::string_view text) { write_file(pat
 
 void write_file(const std::string& path, std::span<const std::byte> bytes) {
   const HoldSignals hold;
-  std::string temporary = path + ".XXXXXX";
-  const int file = ::mkstemp(temporary.data());
-  if (file < 0) fail(path, "");
-  std::FILE* stream = ::fdopen(file, "wb");
-  bool good = ::fchmod(file, 0644) == 0 && std::fwrite(bytes.data(), 1, bytes.size(), stream) == bytes.size();
-  good = std::fflush(stream) == 0 && ::fsync(file) == 0 && good;
-  good = std::fclose(stream) == 0 && good;
-  if (!good || std::rename(temporary.c_str(), path.c_str()) != 0) fail(path, temporary);
+  io::replace_file(path, bytes);
 }
 
 }  // namespace upconv::cli

@@ -21,7 +21,7 @@ class HoldSignals {
   HoldSignals& operator=(const HoldSignals&) = delete;
 };
 
-/// Writes a temporary file beside `path` and renames it. Throws FileError (access).
+/// io::replace_file with signals held. Throws FileError (access).
 void write_file(const std::string& path, std::span<const std::byte> bytes);
 void write_file(const std::string& path, std::string_view text);
 

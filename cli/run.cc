@@ -26,7 +26,8 @@ constexpr const char* kDescription = R"(Run a model: MODEL, then its inputs, the
   upconv run model.json x.npy y.npy --weights model.weights.h5
 
 A picture is scaled to 0..1 (--range says otherwise). A colour picture goes through a grey model as three grey pictures.
-A .npz input holds one array for each input of the model, found by name, else taken in order.)";
+A .npz input holds one array for each input of the model, found by name, else taken in the order of their names; a .npz
+output takes all outputs.)";
 
 struct Options {
   std::string model, weights, range = "0:1", math = "fast", algorithm;
@@ -130,28 +131,53 @@ std::vector<Tensor> predict(const Model& model, const std::vector<Tensor>& input
   return results;
 }
 
+bool is_archive(const std::string& path) { return base::lower(path).ends_with(".npz"); }
+
+/// The files of the call: inputs first. One .npz can stand for all inputs, another for all outputs.
+struct Files {
+  std::vector<std::string> inputs, outputs;
+};
+
+Files split_files(const std::vector<std::string>& paths, const Model& model) {
+  const std::size_t wanted = model.inputs().size(), results = model.output_nodes().size();
+  const std::size_t written = is_archive(paths.back()) ? 1 : results;
+  const std::size_t read = paths.size() > written ? paths.size() - written : 0;
+  if (read != wanted && !(read == 1 && !is_picture(paths[0])))
+    throw ArgumentError("files", base::cat("The model has ", wanted, " inputs and ", results, " outputs: upconv run MODEL, ", wanted,
+                                           " files to read (or one .npz), ", results, " to write (or one .npz). Received: ",
+                                           paths.size(), " files"));
+  const auto split = paths.begin() + static_cast<std::ptrdiff_t>(read);
+  for (auto path = split; path != paths.end(); ++path)
+    if (!is_picture(*path) && !is_archive(*path) && !base::lower(*path).ends_with(".npy"))
+      throw ArgumentError("output", base::cat("An output file ends in .npy or .png, or one .npz takes all outputs. Received: ", base::escaped(*path)));
+  return {{paths.begin(), split}, {split, paths.end()}};
+}
+
+void write_results(const Files& files, const Model& model, std::vector<Tensor> results, const Inputs& inputs, ValueRange range, int bits) {
+  const auto told = [](const std::string& path, const Tensor& t) {
+    std::cout << path << ": " << t.shape().str() << " " << name_of(t.dtype()) << "\n";
+  };
+  if (is_archive(files.outputs[0])) {
+    std::vector<NamedArray> arrays;
+    for (std::size_t i = 0; i < results.size(); ++i) {
+      told(files.outputs[0], results[i]);
+      arrays.push_back({model.layers()[model.nodes()[model.output_nodes()[i]].layer]->name(), std::move(results[i])});
+    }
+    return write_arrays(files.outputs[0], arrays);
+  }
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    if (is_picture(files.outputs[i])) write_picture(files.outputs[i], results[i], inputs.picture, range, bits);
+    else write_array(files.outputs[i], results[i]);
+    told(files.outputs[i], results[i]);
+  }
+}
+
 void run(const Options& o) {
   const ValueRange range = parse_range(o.range);
   const Model model = load_model(o.model, {.weights = o.weights, .on_note = print_note});
-  const std::size_t outputs = model.output_nodes().size(), wanted = model.inputs().size();
-  const std::size_t given = o.files.size() > outputs ? o.files.size() - outputs : 0;
-  if (given != wanted && given != 1)
-    throw ArgumentError("files", base::cat("The model has ", wanted, " inputs and ", outputs, " outputs: upconv run MODEL, ", wanted,
-                                           " files to read (or one .npz), ", outputs, " to write. Received: ", o.files.size(), " files"));
-  if (given == 1 && wanted > 1 && is_picture(o.files[0]))
-    throw ArgumentError("files", base::cat("The model has ", wanted, " inputs. Received: one picture"));
-  const auto split = o.files.begin() + static_cast<std::ptrdiff_t>(given);
-  for (auto path = split; path != o.files.end(); ++path)
-    if (!is_picture(*path) && !base::lower(*path).ends_with(".npy"))
-      throw ArgumentError("output", base::cat("An output file ends in .npy or .png. Received: ", base::escaped(*path)));
-  const Inputs inputs = read_inputs({o.files.begin(), split}, model, range);
-  const std::vector<Tensor> results = predict(model, inputs.tensors, o);
-  for (std::size_t i = 0; i < results.size(); ++i) {
-    const std::string& path = split[static_cast<std::ptrdiff_t>(i)];
-    if (is_picture(path)) write_picture(path, results[i], inputs.picture, range, o.bits);
-    else write_array(path, results[i]);
-    std::cout << path << ": " << results[i].shape().str() << " " << name_of(results[i].dtype()) << "\n";
-  }
+  const Files files = split_files(o.files, model);
+  const Inputs inputs = read_inputs(files.inputs, model, range);
+  write_results(files, model, predict(model, inputs.tensors, o), inputs, range, o.bits);
 }
 
 }  // namespace
@@ -160,7 +186,7 @@ Command add_run(CLI::App& root) {
   CLI::App* app = root.add_subcommand("run", kDescription);
   const auto o = std::make_shared<Options>();
   app->add_option("model", o->model, "A .keras, .h5 or .json file of a Keras model")->required();
-  app->add_option("files", o->files, "Inputs (.npy, .npz, .png), then outputs (.npy, .png)")->required()->expected(2, 1000);
+  app->add_option("files", o->files, "Inputs (.npy, .npz, .png), then outputs (.npy, .npz, .png)")->required()->expected(2, 1000);
   app->add_option("--weights", o->weights, "A second file with the weights");
   app->add_option("--range", o->range, "What black and white of a picture are for the model")->capture_default_str();
   app->add_option("--bits", o->bits, "Bits of each sample of a written picture: 8 or 16")->check(CLI::IsMember({8, 16}))->capture_default_str();

@@ -135,7 +135,7 @@ class Explain(CliTest):
         self.fails(2, "10x8x128", "explain", "--input", "fourxfourx1", "--kernel", "3")
         self.fails(2, "size", "explain", "--input", f"{2**62}x4x1", "--kernel", "3", "--strides", "4")
         self.fails(2, "nonsense", *call("--algorithm", "nonsense"))
-        self.fails(4, "cannot be written", *call("--svg", self.path("no/such/folder.svg")))
+        self.fails(4, "No such file", *call("--svg", self.path("no/such/folder.svg")))
 
 
 class Inspect(CliTest):
@@ -203,6 +203,13 @@ class Run(CliTest):
         self.good("run", SUPERRES, "x.npz", "y.npy")
         self.assertEqual(files.read_npy(self.path("y.npy")), files.read_npy(self.path("want.npy")))
 
+    def test_npz_output(self):
+        self.good("run", SUPERRES, model("superres_input.npy"), "y.npz")
+        with zipfile.ZipFile(self.path("y.npz")) as archive:
+            self.assertEqual(archive.namelist(), ["upsample.npy"])
+            archive.extractall(self.folder)
+        self.assertLessEqual(self.largest_difference(self.path("upsample.npy")), 5e-6)
+
     def same_picture(self, path, expected):
         ours, theirs = files.read_png(path), files.read_png(expected)
         self.assertEqual(ours[:4], theirs[:4])
@@ -236,7 +243,7 @@ class Run(CliTest):
     def test_wrong_files(self):
         x = model("superres_input.npy")
         self.fails(4, "No such file", "run", SUPERRES, "missing.npy", "y.npy")
-        self.fails(4, "cannot be written", "run", SUPERRES, x, "no/such/y.npy")
+        self.fails(4, "No such file", "run", SUPERRES, x, "no/such/y.npy")
         self.fails(3, "cannot be run", "run", model("unet.keras"), x, "y.npy")
         self.fails(3, "README.md", "run", SUPERRES, model("README.md"), "y.npy")
         files.write_npy(self.path("whole.npy"), (1, 2, 2, 1), [1, 2, 3, 4], "<i4")
