@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // `upconv explain`: what a Conv2DTranspose does with an input, before there is a model: sizes, crop, overlap, algorithm.
+#include <algorithm>
 #include <iostream>
 #include <memory>
 
@@ -20,6 +21,8 @@ constexpr const char* kDescription = R"(Show what a Conv2DTranspose layer makes 
   upconv explain --input 10x8x128 --filters 32 --kernel 2 --strides 2
   upconv explain --input 7x7x64 --filters 32 --kernel 3 --strides 2 --padding same --target 13x13
   upconv explain --input 4x4x1 --filters 1 --kernel 3 --strides 2 --padding same --svg picture.svg)";
+
+constexpr std::int64_t kLargestKernel = 1 << 20;
 
 struct Options {
   std::string input, kernel = "1", strides = "1", padding = "valid", output_padding, data_format = "channels_last";
@@ -43,6 +46,8 @@ Case make_case(const Options& o) {
     if (size < 0) throw ArgumentError("input", base::cat("--input sizes must be >= 0. Received: ", base::escaped(o.input)));
   Case c;
   const Size2 kernel = parse_size2(o.kernel, "kernel");
+  if (kernel.h > kLargestKernel || kernel.w > kLargestKernel || kernel.h * kernel.w > kLargestKernel)
+    throw ArgumentError("kernel", base::cat("explain takes kernels of at most ", kLargestKernel, " elements. Received: ", base::escaped(o.kernel)));
   c.geometry.strides = parse_size2(o.strides, "strides");
   c.geometry.padding = parse_padding(o.padding);
   c.geometry.dilation_rate = parse_size2(o.dilation, "dilation");
@@ -58,9 +63,9 @@ Case make_case(const Options& o) {
   return c;
 }
 
-std::int64_t natural(const ops::Axis& a) { return (a.n - 1) * a.s + a.effective_kernel(); }
+std::int64_t natural(const ops::Axis& a) { return std::max<std::int64_t>((a.n - 1) * a.s + a.effective_kernel(), 0); }
 std::int64_t cropped_right(const ops::Axis& a) { return std::max<std::int64_t>(natural(a) - a.crop - a.o, 0); }
-std::int64_t unreached(const ops::Axis& a) { return std::max<std::int64_t>(a.o + a.crop - natural(a), 0); }
+std::int64_t unreached(const ops::Axis& a) { return std::clamp<std::int64_t>(a.o + a.crop - natural(a), 0, a.o); }
 
 /// Products that fall inside the output along one axis.
 double kept_products(const ops::Axis& a) {

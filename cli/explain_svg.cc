@@ -10,6 +10,7 @@
 #include <string>
 
 #include "base/text.h"
+#include "upconv/error.h"
 
 namespace upconv::cli {
 
@@ -47,7 +48,8 @@ std::string checkerboard_warning(const ops::Axis& y, const ops::Axis& x) {
 namespace {
 
 constexpr int kCell = 26, kMargin = 24, kGap = 120, kTop = 74;
-constexpr std::int64_t kMaxCells = 16;
+constexpr std::int64_t kMaxCells = 16;          // of the natural output, before the input is cut
+constexpr std::int64_t kMostCells = 20'000;      // in the whole picture
 
 struct Highlight {
   std::int64_t y, x;
@@ -183,6 +185,8 @@ std::string explain_svg(ops::Axis y, ops::Axis x, Padding padding) {
   const bool shortened = cut(y, padding) | cut(x, padding);
   const bool uneven_phases = uneven(y) || uneven(x);
   Drawing d(y, x);
+  if (d.rows > kMostCells || d.columns > kMostCells || d.rows * d.columns > kMostCells)
+    throw ArgumentError("svg", base::cat("A picture of ", d.rows, " x ", d.columns, " cells is too large to draw; the most are ", kMostCells));
   d.canvas.text(kMargin, 26, title(y, x, padding), "font-size=\"15\" font-weight=\"bold\"");
   d.input();
   d.output();

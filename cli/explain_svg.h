@@ -16,6 +16,7 @@ std::int64_t taps_of_phase(const ops::Axis& axis, std::int64_t p);
 std::string checkerboard_warning(const ops::Axis& y, const ops::Axis& x);
 
 /// A whole SVG file. An input too large to draw is cut to the part that shows the pattern, and the picture says so.
+/// Throws ArgumentError when one kernel window alone is too large to draw.
 std::string explain_svg(ops::Axis y, ops::Axis x, Padding padding);
 
 }  // namespace upconv::cli

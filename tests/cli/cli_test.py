@@ -110,6 +110,11 @@ class Explain(CliTest):
         self.assertIn("some by none", self.good("explain", "--input", "3x3x1", "--kernel", "1", "--strides", "2"))
         self.assertRegex(self.good("explain", "--input", "3x3x1", "--kernel", "3", "--dilation", "2"), r"effective kernel\s+5\s+5")
 
+    def test_an_empty_input(self):
+        text = self.good("explain", "--input", "0x4x1", "--kernel", "1", "--strides", "2", "--svg", self.path("p.svg"))
+        self.assertRegex(text, r"natural size\s+0\s+7")
+        self.assertIn("output  (1, 0, 8, 1)", text)
+
     def test_target_size(self):
         text = self.good("explain", "--input", "7x7x1", "--kernel", "3", "--strides", "2", "--padding", "same", "--target", "13x20")
         self.assertIn("height 7 -> 13: output_padding=0", text)
@@ -134,6 +139,8 @@ class Explain(CliTest):
         self.fails(2, "--input", "explain", "--input", "4x4", "--kernel", "3")
         self.fails(2, "10x8x128", "explain", "--input", "fourxfourx1", "--kernel", "3")
         self.fails(2, "size", "explain", "--input", f"{2**62}x4x1", "--kernel", "3", "--strides", "4")
+        self.fails(2, "at most", "explain", "--input", "4x4x1", "--kernel", "2000000000")
+        self.fails(2, "too large to draw", "explain", "--input", "4x4x1", "--kernel", "300", "--svg", self.path("p.svg"))
         self.fails(2, "nonsense", *call("--algorithm", "nonsense"))
         self.fails(4, "No such file", *call("--svg", self.path("no/such/folder.svg")))
 
