@@ -27,6 +27,8 @@ endif()
 set(mpi_requires "upconv-core")
 set(mpi_requires_private "ompi-c")
 
+# The .pc files find their prefix from where they lie, so a prefix chosen at installation holds.
+file(RELATIVE_PATH prefix_from_pc /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
 function(upconv_pkg_config name description requires requires_private libs libs_private)
   configure_file(${PROJECT_SOURCE_DIR}/cmake/upconv.pc.in ${name}.pc @ONLY)
   install(FILES ${CMAKE_CURRENT_BINARY_DIR}/${name}.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT ${name})
