@@ -10,14 +10,14 @@ namespace upconv {
 
 namespace base {
 
-std::int64_t checked_mul(std::int64_t a, std::int64_t b, const char* what) {
+UPCONV_EXPORT std::int64_t checked_mul(std::int64_t a, std::int64_t b, const char* what) {
   std::int64_t r;
   if (__builtin_mul_overflow(a, b, &r))
     throw ArgumentError(what, cat("The ", what, " does not fit 64 bits: ", a, " * ", b, "."));
   return r;
 }
 
-std::int64_t checked_add(std::int64_t a, std::int64_t b, const char* what) {
+UPCONV_EXPORT std::int64_t checked_add(std::int64_t a, std::int64_t b, const char* what) {
   std::int64_t r;
   if (__builtin_add_overflow(a, b, &r))
     throw ArgumentError(what, cat("The ", what, " does not fit 64 bits: ", a, " + ", b, "."));

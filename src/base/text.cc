@@ -6,9 +6,11 @@
 #include <cmath>
 #include <numeric>
 
+#include "upconv/export.h"
+
 namespace upconv::base {
 
-std::string python_repr(double value) {
+UPCONV_EXPORT std::string python_repr(double value) {
   if (std::isnan(value)) return "nan";
   if (std::isinf(value)) return value < 0 ? "-inf" : "inf";
   // Shortest round-trip digits in scientific form, then laid out by Python's rule: fixed for -4 <= exponent < 16.
@@ -34,7 +36,7 @@ std::string python_repr(double value) {
   return sign + mantissa + "e" + (exponent < 0 ? "-" : "+") + (size < 10 ? "0" : "") + std::to_string(size);
 }
 
-std::string escaped(std::string_view text) {
+UPCONV_EXPORT std::string escaped(std::string_view text) {
   static constexpr char hex[] = "0123456789abcdef";
   std::string out;
   for (const char ch : text) {
@@ -48,14 +50,14 @@ std::string escaped(std::string_view text) {
   return out;
 }
 
-std::string lower(std::string_view text) {
+UPCONV_EXPORT std::string lower(std::string_view text) {
   std::string out(text);
   for (char& c : out)
     if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
   return out;
 }
 
-std::string join(const std::vector<std::string>& parts, std::string_view separator) {
+UPCONV_EXPORT std::string join(const std::vector<std::string>& parts, std::string_view separator) {
   std::string out;
   for (std::size_t i = 0; i < parts.size(); ++i) {
     if (i) out += separator;
@@ -79,7 +81,7 @@ static std::size_t edit_distance(std::string_view a, std::string_view b) {
   return row[b.size()];
 }
 
-std::string did_you_mean(std::string_view given, const std::vector<std::string>& known) {
+UPCONV_EXPORT std::string did_you_mean(std::string_view given, const std::vector<std::string>& known) {
   if (given.size() > 64) return "";
   const std::string* best = nullptr;
   std::size_t best_distance = 3;

@@ -173,11 +173,11 @@ std::shared_ptr<const ActivationFunction> function_of_layer(std::string_view cla
   return nullptr;
 }
 
-Activation hard_sigmoid_keras2() {
+UPCONV_EXPORT Activation hard_sigmoid_keras2() {
   return Activation(elementwise("hard_sigmoid_keras2", {Kind::hard_sigmoid_keras2, 0, 0, 0}, {}));
 }
 
-bool is_hard_sigmoid_keras2(const Activation& activation) {
+UPCONV_EXPORT bool is_hard_sigmoid_keras2(const Activation& activation) {
   const ActivationSpec* spec = activation.function().fusable();
   return spec && spec->function == Kind::hard_sigmoid_keras2;
 }

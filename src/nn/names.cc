@@ -17,7 +17,7 @@ std::map<std::string, int, std::less<>> counters;
 
 namespace nn {
 
-std::string next_name(std::string_view prefix) {
+UPCONV_EXPORT std::string next_name(std::string_view prefix) {
   const std::lock_guard lock(counters_mutex);
   const int count = counters[std::string(prefix)]++;
   return count == 0 ? std::string(prefix) : base::cat(prefix, "_", count);
@@ -29,7 +29,7 @@ void check_name(const std::string& name) {
                                           base::escaped(name), " (of type <class 'str'>)"));
 }
 
-std::string snake_case(std::string_view class_name) {
+UPCONV_EXPORT std::string snake_case(std::string_view class_name) {
   std::string out;
   const auto upper = [](char c) { return c >= 'A' && c <= 'Z'; };
   const auto small = [](char c) { return c >= 'a' && c <= 'z'; };

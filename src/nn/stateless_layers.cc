@@ -14,13 +14,13 @@ namespace upconv {
 
 namespace nn {
 
-Config shape_config(const Shape& shape) {
+UPCONV_EXPORT Config shape_config(const Shape& shape) {
   Config::List dims;
   for (const std::int64_t dim : shape) dims.push_back(dim == Shape::unknown ? Config() : Config(dim));
   return Config(std::move(dims));
 }
 
-Shape shape_from_config(const Config& config) {
+UPCONV_EXPORT Shape shape_from_config(const Config& config) {
   Shape shape;
   for (const Config& dim : config.as_list()) {
     if (!dim.is_null() && (!dim.is_int() || dim.as_int() < 0))

@@ -29,7 +29,7 @@ class StatelessLayer final : public Layer {
 };
 
 /// The entry of a model: its batch_shape and dtype come from the configuration.
-class InputLayer final : public Layer {
+class UPCONV_EXPORT InputLayer final : public Layer {
  public:
   InputLayer(std::string name, Shape batch_shape, DType dtype);
 
