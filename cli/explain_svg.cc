@@ -182,7 +182,7 @@ std::string title(const ops::Axis& y, const ops::Axis& x, Padding padding) {
 }  // namespace
 
 std::string explain_svg(ops::Axis y, ops::Axis x, Padding padding) {
-  const bool shortened = cut(y, padding) | cut(x, padding);
+  const bool cut_rows = cut(y, padding), cut_columns = cut(x, padding);
   const bool uneven_phases = uneven(y) || uneven(x);
   Drawing d(y, x);
   if (d.rows > kMostCells || d.columns > kMostCells || d.rows * d.columns > kMostCells)
@@ -200,7 +200,7 @@ std::string explain_svg(ops::Axis y, ops::Axis x, Padding padding) {
       "Each input cell (A, B) lays the whole kernel over the output, one stride further on.",
       "Numbers: kernel elements that reach a cell; their products add up. Bold frame: the output. Dashed: cropped."};
   if (uneven_phases) notes.push_back("The numbers inside the frame alternate: kernel size % stride is not 0, which shows as a checkerboard.");
-  if (shortened) notes.push_back("Drawn for fewer input cells than given; the pattern repeats.");
+  if (cut_rows || cut_columns) notes.push_back("Drawn for fewer input cells than given; the pattern repeats.");
   std::int64_t line = d.bottom() + 30, widest = 0;
   for (const std::string& note : notes) {
     d.canvas.text(kMargin, line, note);

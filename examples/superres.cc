@@ -2,14 +2,15 @@
 // Doubles the size of a photograph with a model that Keras trained (models/superres.keras, eight Conv2DTranspose layers),
 // and holds the result against the original, against bicubic enlargement and against Keras's own output.
 // Run from the root of the checkout; pictures go to out/.
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <exception>
 #include <filesystem>
-#include <fstream>
 #include <string>
 
+#include "io/atomic_file.h"
 #include "io/npy.h"
 #include "io/png.h"
 #include "picture_math.h"
@@ -23,12 +24,6 @@ namespace {
 constexpr double kAllowedDifference = 5e-6;
 constexpr std::int64_t kEdge = 4;         // pixels at each side that the PSNR leaves out
 constexpr int kRepetitions = 5;
-
-void write(const std::string& path, const std::vector<std::byte>& bytes) {
-  std::ofstream file(path, std::ios::binary);
-  file.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
-  if (!file.flush()) throw FileError(path, "", "cannot be written", FileError::Kind::access);
-}
 
 double largest_difference(const Tensor& a, const Tensor& b) {
   if (!(a.shape() == b.shape())) return INFINITY;
@@ -62,9 +57,9 @@ void enlarge(const Model& model) {
   const double ours = examples::psnr(large, original, kEdge), theirs = examples::psnr(bicubic, original, kEdge);
 
   std::filesystem::create_directories("out");
-  write("out/astronaut_sr.png", io::png_bytes(large));
+  io::replace_file("out/astronaut_sr.png", io::png_bytes(large));
   const Tensor sheet[] = {bicubic, large, original};
-  write("out/astronaut_side_by_side.png", io::png_bytes(examples::side_by_side(sheet, 8)));
+  io::replace_file("out/astronaut_side_by_side.png", io::png_bytes(examples::side_by_side(sheet, 8)));
 
   std::printf("photograph                  models/astronaut_lr.png, %ld x %ld -> %ld x %ld\n", static_cast<long>(h),
               static_cast<long>(w), static_cast<long>(2 * h), static_cast<long>(2 * w));

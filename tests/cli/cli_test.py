@@ -130,6 +130,14 @@ class Explain(CliTest):
         self.good("explain", "--input", "4000x4000x1", "--kernel", "4", "--strides", "2", "--svg", self.path("large.svg"))
         self.assertLess(os.path.getsize(self.path("large.svg")), 100_000)
 
+    def test_the_pictures_of_the_documentation_are_up_to_date(self):
+        images = pathlib.Path(ROOT, "docs", "img")
+        lines = [l.split() for l in (images / "make.sh").read_text().splitlines() if l.startswith("draw ")]
+        self.assertEqual({l[1] + ".svg" for l in lines}, {p.name for p in images.glob("k*.svg")})
+        for _, name, *arguments in lines:
+            self.good("explain", "--svg", "p.svg", *arguments)
+            self.assertEqual(self.bytes("p.svg"), (images / f"{name}.svg").read_bytes(), name)
+
     def test_errors(self):
         call = lambda *a: ("explain", "--input", "4x4x1", "--kernel", "3", *a)
         self.fails(2, "output_padding=(2, 2)", *call("--strides", "2", "--output-padding", "2"))
