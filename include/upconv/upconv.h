@@ -11,6 +11,7 @@
 #include "upconv/initializer.h"
 #include "upconv/layer.h"
 #include "upconv/model.h"
+#include "upconv/optimizer.h"
 #include "upconv/regularizer.h"
 #include "upconv/runtime.h"
 #include "upconv/tensor.h"
