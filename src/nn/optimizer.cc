@@ -160,7 +160,8 @@ struct Optimizer::Impl {
     const bool updates = (raw_step + 1) % accumulation() == 0;
     accumulate(targets, updates);
     if (updates) update_all(targets);
-    // Constraints run on accumulating steps too, as in Keras.
+    // The moving average and the constraints run on accumulating steps too, as in Keras.
+    average(targets);
     for (Target& t : targets) {
       t.layer->variables()[t.index].constraint.project(t.value);
       t.layer->assign(t.index, std::move(t.value));
@@ -220,11 +221,14 @@ struct Optimizer::Impl {
     if (const auto* nadam = std::get_if<Nadam>(&algorithm))
       u_product = base::rounded(u_product * nadam->beta_1 * (1 - 0.5 * std::pow(0.96, static_cast<double>(step))), DType::float32);
     for (Target& t : targets) update(algorithm, {t.value, t.gradient, slots[t.slot], rate, step, u_product});
+  }
+
+  void average(std::vector<Target>& targets) {
     if (!options.use_ema) return;
     const double momentum = options.ema_momentum * (iterations() != 0 ? 1 : 0);
     for (Target& t : targets) {
       each(averages[t.slot], t.value, [&](double a, double v) { return momentum * a + (1 - momentum) * v; });
-      if (options.ema_overwrite_frequency && step % *options.ema_overwrite_frequency == 0) t.value = averages[t.slot];
+      if (options.ema_overwrite_frequency && (iterations() + 1) % *options.ema_overwrite_frequency == 0) t.value = averages[t.slot];
     }
   }
 };
