@@ -9,6 +9,7 @@ endfunction()
 upconv_script_test(arrows arrows_test.py ${PROJECT_SOURCE_DIR})
 upconv_script_test(arrows_self_test arrows_test.py ${PROJECT_SOURCE_DIR} --self-test)
 upconv_script_test(compile_fail compile_fail/compile_fail_test.py ${PROJECT_SOURCE_DIR} ${CMAKE_CXX_COMPILER})
+upconv_script_test(readme readme/readme_test.py ${PROJECT_SOURCE_DIR} ${PROJECT_BINARY_DIR} ${CMAKE_CXX_COMPILER})
 # A sanitizer's runtime would have to be linked into the consumers too; what they show does not depend on it.
 if(UPCONV_INSTALL AND NOT BUILD_SHARED_LIBS AND NOT CMAKE_CXX_FLAGS MATCHES "-fsanitize")
   foreach(mode static)
