@@ -128,6 +128,7 @@ Run measure_all(const std::vector<BenchShape>& shapes, const Options& o) {
   Run run{.results = {}, .threads = default_threads()};
   const int isa = kernels::default_isa_index();
   CopyMeter copy(run.threads);
+  for (int i = 0; i < 3; ++i) peak_gflops(run.threads, isa);     // wakes the threads
   Progress progress("measuring", static_cast<std::int64_t>(shapes.size()));
   for (const BenchShape& shape : shapes) {
     run.copy = std::max(run.copy, copy.gbs());
