@@ -17,3 +17,6 @@ if(UPCONV_INSTALL AND NOT BUILD_SHARED_LIBS AND NOT CMAKE_CXX_FLAGS MATCHES "-fs
       ${mode} ${PROJECT_SOURCE_DIR} ${PROJECT_BINARY_DIR} ${CMAKE_CXX_COMPILER})
   endforeach()
 endif()
+if(UPCONV_BUILD_FUZZ)
+  add_subdirectory(fuzz)
+endif()
