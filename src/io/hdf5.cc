@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // libhdf5 says of itself that it is not made for hostile files. So plugins are off, its error stack is silent, one lock is
-// around it, and every object is looked at before anything is read from it (security.md).
+// around it, and every object is looked at before anything is read from it.
 #include "io/hdf5.h"
 
 #include <cstring>
