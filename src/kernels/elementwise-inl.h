@@ -150,7 +150,9 @@ struct Transcendental {
     const V root = hn::Exp(d, hn::Min(hn::Mul(x, Set(0.5)), Set(700)));
     return KeepNan(x, hn::IfThenElse(hn::Gt(x, Set(700)), hn::Mul(root, root), y));
   }
-  static HWY_INLINE V Expm1(V x) { return KeepNan(x, hn::Expm1(D(), hn::Max(hn::Min(x, Set(700)), Set(-700)))); }
+  static HWY_INLINE V Expm1(V x) {                       // Highway's loses the sign of zero
+    return KeepNan(x, hn::CopySign(hn::Expm1(D(), hn::Max(hn::Min(x, Set(700)), Set(-700))), x));
+  }
   static HWY_INLINE V Sigmoid(V x) { return hn::Div(Set(1), hn::Add(Set(1), Exp(hn::Neg(x)))); }
   /// sigmoid(x) sigmoid(-x), its derivative.
   static HWY_INLINE V SigmoidSlope(V x) {

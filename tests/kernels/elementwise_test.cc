@@ -242,6 +242,63 @@ TEST_P(Elementwise, DoublePrecision) {
   }
 }
 
+struct Limits {
+  Activation function;
+  double parameter, at_minus_infinity, at_infinity;
+};
+
+/// Keras's formulas at the ends: those that multiply x by a vanishing factor have no limit at -infinity.
+template <class T>
+void expect_limits(int isa) {
+  constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+  const Limits limits[] = {
+      {Activation::elu, 1, -1, kInfinity}, {Activation::selu, 0, -static_cast<double>(kScale) * static_cast<double>(kAlpha), kInfinity},
+      {Activation::celu, 2, -2, kInfinity}, {Activation::gelu, 0, nan, kInfinity},
+      {Activation::gelu_tanh, 0, nan, kInfinity}, {Activation::silu, 0, nan, kInfinity},
+      {Activation::mish, 0, nan, kInfinity}, {Activation::sigmoid, 0, 0, 1},
+      {Activation::log_sigmoid, 0, -kInfinity, 0}, {Activation::softplus, 0, 0, kInfinity},
+      {Activation::tanh, 0, -1, 1}, {Activation::tanh_shrink, 0, -kInfinity, kInfinity},
+      {Activation::exponential, 0, 0, kInfinity}};
+  for (const Limits& f : limits) {
+    const T x[] = {-std::numeric_limits<T>::infinity(), std::numeric_limits<T>::infinity(), std::numeric_limits<T>::quiet_NaN()};
+    T y[3];
+    activate({f.function, f.parameter, 0, 0}, x, y, 3, isa);
+    const int number = static_cast<int>(f.function);
+    EXPECT_TRUE(std::isnan(f.at_minus_infinity) ? std::isnan(y[0]) : y[0] == static_cast<T>(f.at_minus_infinity))
+        << "function " << number << ": " << y[0];
+    EXPECT_EQ(y[1], static_cast<T>(f.at_infinity)) << "function " << number;
+    EXPECT_TRUE(std::isnan(y[2])) << "function " << number << ": " << y[2];
+  }
+}
+
+TEST_P(Elementwise, InfinitiesAndNaN) {
+  expect_limits<float>(GetParam());
+  expect_limits<double>(GetParam());
+}
+
+TEST_P(Elementwise, TheSignOfZeroStays) {
+  for (const Activation function : {Activation::elu, Activation::selu, Activation::gelu, Activation::gelu_tanh, Activation::silu,
+                                    Activation::mish, Activation::tanh}) {
+    const float x[] = {-0.0f, 0.0f};
+    float y[2];
+    activate({function, 1, 0, 0}, x, y, 2, GetParam());
+    EXPECT_EQ(y[0], 0) << static_cast<int>(function);
+    EXPECT_TRUE(std::signbit(y[0])) << static_cast<int>(function);
+    EXPECT_FALSE(std::signbit(y[1])) << static_cast<int>(function);
+  }
+}
+
+/// gelu's left tail has nothing of erfc's cancellation: relative error, down to the end of the normal numbers.
+TEST_P(Elementwise, GeluKeepsItsRelativePrecisionInTheTail) {
+  for (int i = 1; i <= 370; ++i) {
+    const double x = -i / 10.0;
+    double y = 0;
+    activate({Activation::gelu, 0, 0, 0}, &x, &y, 1, GetParam());
+    const Real exact = x * normal(x);
+    EXPECT_LE(std::abs((y - exact) / exact), 4e-16L + x * x / 2 * 0x1p-52L) << x;      // the bell's argument is rounded
+  }
+}
+
 /// squareplus overflows where x * x does, in each type, as Keras's formula does.
 TEST_P(Elementwise, SquareplusOverflowsWithItsSquare) {
   const ActivationSpec spec{Activation::squareplus, 4, 0, 0};

@@ -54,6 +54,9 @@ void expect_near(ConstTensorView actual, ConstTensorView expected, double tolera
   ASSERT_EQ(actual.shape, expected.shape);
   for (std::int64_t i = 0; i < actual.elements(); ++i) {
     const double a = element(actual, i), e = element(expected, i);
+    if (a == 0 && e == 0 && element(x, i) == 0) {
+      EXPECT_EQ(std::signbit(a), std::signbit(e)) << "sign of zero, element " << i;
+    }
     if ((std::isnan(a) && std::isnan(e)) || a == e) continue;
     const double scale = size_of(x.dtype) == 2 ? std::min(std::abs(element(x, i)), 256.0) : 0;
     EXPECT_LE(std::abs(a - e), tolerance * std::max({1.0, std::abs(e), scale}))
