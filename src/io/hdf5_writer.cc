@@ -59,18 +59,27 @@ void write_attribute(hid_t object, const std::string& name, hid_t type, const Sh
   check(attribute.ok() && (shape.elements() == 0 || H5Awrite(attribute, type, values) >= 0), name);
 }
 
-void write_strings(hid_t object, const std::string& name, const Shape& shape, const Config* first, std::size_t count) {
-  std::vector<const char*> pointers;
-  for (std::size_t i = 0; i < count; ++i) pointers.push_back(first[i].as_string().c_str());
+/// One text of variable length, as h5py writes a Python str.
+void write_text(hid_t object, const std::string& name, const std::string& value) {
+  const char* pointer = value.c_str();
   const Id type = text_type();
-  write_attribute(object, name, type, shape, pointers.data());
+  write_attribute(object, name, type, {}, &pointer);
 }
 
-/// As NumPy measures an array of byte strings: the longest times their number.
-std::size_t bytes_of(const Config* first, std::size_t count) {
-  std::size_t longest = 0;
-  for (std::size_t i = 0; i < count; ++i) longest = std::max(longest, first[i].as_string().size());
-  return longest * count;
+std::size_t longest(const Config* first, std::size_t count) {
+  std::size_t length = 1;
+  for (std::size_t i = 0; i < count; ++i) length = std::max(length, first[i].as_string().size());
+  return length;
+}
+
+/// Texts of one length, padded with zeros, as h5py writes a NumPy array of bytes.
+void write_names(hid_t object, const std::string& name, const Config* first, std::size_t count) {
+  const std::size_t length = longest(first, count);
+  std::string values(length * count, '\0');
+  for (std::size_t i = 0; i < count; ++i) values.replace(i * length, first[i].as_string().size(), first[i].as_string());
+  const Id type(H5Tcopy(H5T_C_S1), H5Tclose);
+  check(H5Tset_size(type, length) >= 0 && H5Tset_strpad(type, H5T_STR_NULLPAD) >= 0, name);
+  write_attribute(object, name, type, {static_cast<std::int64_t>(count)}, values.data());
 }
 
 void write_list(hid_t object, const std::string& name, const Config::List& list) {
@@ -82,7 +91,7 @@ void write_list(hid_t object, const std::string& name, const Config::List& list)
   std::size_t pieces = 1;
   for (std::size_t i = 0; i < pieces;) {
     const auto [start, count] = piece(i, pieces);
-    if (bytes_of(&list[start], count) <= kMostAttributeBytes) {
+    if (longest(&list[start], count) * count <= kMostAttributeBytes) {
       ++i;
       continue;
     }
@@ -91,7 +100,7 @@ void write_list(hid_t object, const std::string& name, const Config::List& list)
   }
   for (std::size_t i = 0; i < pieces; ++i) {
     const auto [start, count] = piece(i, pieces);
-    write_strings(object, pieces == 1 ? name : name + std::to_string(i), {static_cast<std::int64_t>(count)}, &list[start], count);
+    write_names(object, pieces == 1 ? name : name + std::to_string(i), &list[start], count);
   }
 }
 
@@ -121,8 +130,7 @@ struct Hdf5Writer::File {
     const Id made(H5Dcreate2(id, path.c_str(), type, space, H5P_DEFAULT, properties, H5P_DEFAULT), H5Dclose);
     check(made.ok() && (shape.elements() == 0 || H5Dwrite(made, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0), path);
     if (!bfloat16) return;
-    const Config mark("bfloat16");
-    write_strings(made, "dtype", {}, &mark, 1);
+    write_text(made, "dtype", "bfloat16");
   }
 };
 
@@ -171,7 +179,7 @@ void Hdf5Writer::attribute(const std::string& path, const std::string& name, con
     return write_attribute(object, name, H5T_IEEE_F64LE, {}, &number);
   }
   if (!value.is_string()) throw ArgumentError(name, base::cat("An attribute is a string, a number or a list of strings. Received: ", value.json(), "."));
-  write_strings(object, name, {}, &value, 1);
+  write_text(object, name, value.as_string());
 }
 
 std::vector<std::byte> Hdf5Writer::finish() {

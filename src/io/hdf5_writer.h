@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// HDF5 files in memory as h5py writes them for Keras: the oldest format version, contiguous datasets, variable-length UTF-8
-// attributes, no time stamps. The same calls give the same bytes.
+// HDF5 files in memory as h5py writes them for Keras: the oldest format version, contiguous datasets, texts as
+// variable-length UTF-8, lists of names as byte strings of one length, no time stamps. The same calls give the same bytes.
 #pragma once
 
 #include <memory>
