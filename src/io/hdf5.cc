@@ -3,12 +3,16 @@
 // around it, and every object is looked at before anything is read from it.
 #include "io/hdf5.h"
 
+#include <algorithm>
 #include <cstring>
+#include <iterator>
+#include <map>
 #include <set>
 
 #include "base/checked.h"
 #include "base/text.h"
 #include "io/hdf5_driver.h"
+#include "io/hdf5_scan.h"
 #include "upconv/error.h"
 
 namespace upconv::io {
@@ -224,7 +228,7 @@ class Reader {
   }
 
   /// Declared bytes against what the file stores.
-  void check_storage(hid_t dataset, std::int64_t bytes, const std::string& where) const {
+  void check_storage(hid_t dataset, std::int64_t bytes, const std::string& where) {
     const Id properties(H5Dget_create_plist(dataset), H5Pclose);
     if (!properties.ok()) fail(where, "cannot be read");
     if (H5Pget_external_count(properties) != 0) fail(where, "keeps its data in another file");
@@ -237,11 +241,38 @@ class Reader {
       if (filter != H5Z_FILTER_DEFLATE && filter != H5Z_FILTER_SHUFFLE) fail(where, base::cat("uses the filter ", filter, "; deflate and shuffle are read"));
     }
     const auto stored = static_cast<std::int64_t>(H5Dget_storage_size(dataset));
+    if (layout == H5D_CHUNKED) check_chunk(properties, dataset, stored, where);
+    if (layout == H5D_CONTIGUOUS && stored > 0) claim_bytes(H5Dget_offset(dataset), stored, where);
     if (bytes > limits_.tensor_bytes) fail(where, base::cat("claims ", bytes, " bytes; at most ", limits_.tensor_bytes, " are read"));
     if (stored < 0 || stored > file_.size()) fail(where, base::cat("claims to store ", stored, " bytes in a file of ", file_.size()));
     if (layout != H5D_CHUNKED && stored < bytes) fail(where, base::cat("claims ", bytes, " bytes but stores ", stored));
     const bool bomb = bytes > (std::int64_t{1} << 20) && bytes / limits_.inflate_ratio > stored;
     if (layout == H5D_CHUNKED && (bomb || (stored == 0 && bytes > 0))) fail(where, base::cat("claims ", bytes, " bytes but stores ", stored));
+  }
+
+  /// A whole chunk is decoded at once, however small the dataset is.
+  void check_chunk(hid_t properties, hid_t dataset, std::int64_t stored, const std::string& where) const {
+    hsize_t dims[H5S_MAX_RANK] = {};
+    const int rank = H5Pget_chunk(properties, H5S_MAX_RANK, dims);
+    const Id type(H5Dget_type(dataset), H5Tclose);
+    hsize_t bytes = H5Tget_size(type);
+    const auto most = static_cast<hsize_t>(limits_.tensor_bytes);
+    for (int i = 0; i < rank && bytes <= most; ++i) bytes = dims[i] != 0 && dims[i] <= most ? bytes * dims[i] : most + 1;
+    const auto decoded = static_cast<std::int64_t>(std::min(bytes, most + 1));
+    if (rank < 1 || decoded > limits_.tensor_bytes || (decoded > (std::int64_t{1} << 20) && decoded / limits_.inflate_ratio > stored))
+      fail(where, base::cat("has a chunk size of ", decoded, " bytes or more but stores ", stored));
+  }
+
+  /// Contiguous data lies behind the superblock, inside the file, and belongs to one dataset.
+  void claim_bytes(haddr_t offset, std::int64_t size, const std::string& where) {
+    const auto end = static_cast<haddr_t>(file_.size());
+    if (offset == HADDR_UNDEF || offset < 48 || offset > end || static_cast<haddr_t>(size) > end - offset)
+      fail(where, "has data at an address outside the file");
+    const haddr_t last = offset + static_cast<haddr_t>(size);
+    const auto next = claimed_.lower_bound(offset);
+    const bool overlaps = (next != claimed_.end() && next->first < last) || (next != claimed_.begin() && std::prev(next)->second > offset);
+    if (overlaps) fail(where, "has data that overlaps another dataset's");
+    claimed_.emplace(offset, last);
   }
 
   DType float_dtype(hid_t type, H5T_class_t kind, const std::string& where, const Hdf5Node& node) const {
@@ -277,12 +308,14 @@ class Reader {
   const Bytes& file_;
   const LoadLimits& limits_;
   std::set<haddr_t> seen_;
+  std::map<haddr_t, haddr_t> claimed_;                 // first byte of contiguous data, and the one behind it
   std::int64_t total_bytes_ = 0;
 };
 
 }  // namespace
 
 Hdf5Node read_hdf5(const Bytes& file, const LoadLimits& limits) {
+  scan_hdf5(file);
   const auto lock = lock_hdf5();
   return Reader(file, limits).read();
 }

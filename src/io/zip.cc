@@ -29,7 +29,7 @@ std::string bad_name(const std::string& name) {
     if (name.substr(start, end - start) == "..") return "climbs out of the archive";
     start = end + 1;
   }
-  if (std::any_of(name.begin(), name.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20; })) return "has control characters";
+  if (std::any_of(name.begin(), name.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; })) return "has control characters";
   return "";
 }
 
@@ -55,9 +55,10 @@ ZipReader::ZipReader(const Bytes& file, const LoadLimits& limits) : archive_(std
   if (source) a.zip = zip_open_from_source(source, ZIP_RDONLY | ZIP_CHECKCONS, &error);
   if (!a.zip) {
     const std::string why = error_text(&error);
+    const int code = zip_error_code_zip(&error);
     if (source) zip_source_free(source);
     zip_error_fini(&error);
-    throw FileError(a.path, "", "is not a sound ZIP archive: " + why);
+    throw FileError(a.path, "", "is not a sound ZIP archive: " + (code == ZIP_ER_EXISTS ? "a member appears twice" : why));
   }
   zip_error_fini(&error);
   const zip_int64_t count = zip_get_num_entries(a.zip, 0);
@@ -68,7 +69,8 @@ ZipReader::ZipReader(const Bytes& file, const LoadLimits& limits) : archive_(std
     zip_stat_init(&info);
     if (zip_stat_index(a.zip, i, 0, &info) != 0 || !(info.valid & ZIP_STAT_NAME) || !(info.valid & ZIP_STAT_SIZE))
       throw FileError(a.path, base::cat("member ", i), "cannot be read");
-    const std::string name = info.name;
+    const char* raw = zip_get_name(a.zip, i, ZIP_FL_ENC_RAW);     // info.name is translated from code page 437
+    const std::string name = raw ? raw : "";
     if (const std::string why = bad_name(name); !why.empty()) throw FileError(a.path, name, "the member's name " + why);
     if (info.encryption_method != ZIP_EM_NONE) throw FileError(a.path, name, "the member is encrypted");
     if (info.comp_method != ZIP_CM_STORE && info.comp_method != ZIP_CM_DEFLATE)

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// Nodes are found by their signatures wherever they lie, so no structure of the file needs to be trusted to find them. Bytes
+// of a tensor may look like a signature: a node is refused only when it points to another node of the wrong level, a heap
+// only when its version fits as well, which chance does not bring about.
+#include "io/hdf5_scan.h"
+
+#include <algorithm>
+#include <cstring>
+#include <functional>
+
+#include "base/text.h"
+#include "upconv/error.h"
+
+namespace upconv::io {
+
+namespace {
+
+constexpr std::int64_t kWindow = std::int64_t{1} << 20;
+
+class Scan {
+ public:
+  explicit Scan(const Bytes& file) : file_(file) {}
+
+  void run() {
+    check_superblock();
+    std::vector<char> window(static_cast<std::size_t>(std::min(kWindow + 3, file_.size())));
+    for (std::int64_t start = 0; start + 4 <= file_.size(); start += kWindow) {
+      const std::int64_t size = std::min(kWindow + 3, file_.size() - start);
+      file_.read(start, std::as_writable_bytes(std::span(window.data(), static_cast<std::size_t>(size))));
+      find(window, size, "TREE", [&](std::int64_t at) { check_tree(start + at); });
+      find(window, size, "GCOL", [&](std::int64_t at) { check_heap(start + at); });
+    }
+  }
+
+ private:
+  [[noreturn]] void fail(std::int64_t at, const char* why) const { throw FileError(file_.path(), base::cat("byte ", at), why); }
+
+  static void find(const std::vector<char>& window, std::int64_t size, const char* signature, const std::function<void(std::int64_t)>& found) {
+    const char* const end = window.data() + size;
+    for (const char* at = window.data(); (at = static_cast<const char*>(::memmem(at, static_cast<std::size_t>(end - at), signature, 4))); at += 4)
+      found(at - window.data());
+  }
+
+  std::uint64_t number(std::int64_t at, int width) const {
+    unsigned char bytes[8] = {};
+    file_.read(at, std::as_writable_bytes(std::span(bytes, static_cast<std::size_t>(width))));
+    std::uint64_t value = 0;
+    for (int i = width; i-- > 0;) value = value << 8 | bytes[i];
+    return value;
+  }
+
+  /// Nodes and heaps of a sound file do not overlap, so looking at them costs no more than the file is long.
+  void spend(std::int64_t at) {
+    if (++looks_ > file_.size() / 8 + 100'000) fail(at, "has B-trees or heaps that overlap");
+  }
+
+  bool fits(std::int64_t at, std::int64_t bytes) const { return at >= 0 && bytes <= file_.size() && at <= file_.size() - bytes; }
+
+  void check_superblock() const {
+    if (!file_.starts_with("\x89HDF\r\n\x1a\n") || !fits(0, 48)) fail(0, "is not an HDF5 file: no signature, or a truncated superblock (a user block is not read)");
+    const std::uint64_t version = number(8, 1);
+    if (version > 3) fail(8, "has a superblock of an unknown version");
+    const std::int64_t sizes = version < 2 ? 13 : 9, base = version == 0 ? 24 : version == 1 ? 28 : 12;
+    if (number(sizes, 1) != 8 || number(sizes + 1, 1) != 8) fail(sizes, "has a superblock with offsets of a size other than 8 bytes");
+    if (number(base, 8) != 0) fail(base, "has a superblock with a base address (a user block is not read)");
+  }
+
+  /// A version 1 B-tree node: signature, type, level, entries used, two siblings, then keys and children in turn.
+  void check_tree(std::int64_t at) {
+    if (!fits(at, 24)) return;
+    const std::uint64_t type = number(at + 4, 1), level = number(at + 5, 1), entries = number(at + 6, 2);
+    if (type > 1 || level == 0) return;
+    // Children of a chunk tree lie 16 + 8 * (rank + 1) apart, and the rank is not in the node: every word may be one.
+    const std::int64_t entry = type == 0 ? 16 : 8 + 8 + 8 * 33;
+    const std::int64_t bytes = std::min(static_cast<std::int64_t>(entries) * entry + 8, file_.size() - at - 24);
+    for (std::int64_t i = 0; i + 8 <= bytes; i += 8) {
+      spend(at);
+      const auto child = static_cast<std::int64_t>(number(at + 24 + i, 8));
+      if (fits(child, 24) && number(child, 4) == 0x45455254 && number(child + 4, 1) == type && number(child + 5, 1) >= level)
+        fail(at, "has a B-tree whose node points to one of its own level or above (a cycle)");
+    }
+  }
+
+  /// A global heap collection: signature, version, size, then objects of (id, references, size, bytes to a multiple of 8).
+  void check_heap(std::int64_t at) {
+    if (!fits(at, 16) || number(at + 4, 4) != 1) return;
+    const std::uint64_t size = number(at + 8, 8);
+    const auto left = static_cast<std::uint64_t>(file_.size() - at);
+    if (size < 16 || size > left) fail(at, "has a global heap that leaves the file");
+    for (std::uint64_t offset = 16; offset + 16 <= size;) {
+      spend(at);
+      const auto object = at + static_cast<std::int64_t>(offset);
+      const std::uint64_t id = number(object, 2), bytes = number(object + 8, 8), room = size - offset;
+      if (id == 0) {                                             // free space, header included, up to the end
+        if (bytes > room) fail(object, "has a global heap whose free space leaves it");
+        return;
+      }
+      if (bytes > room - 16 || (bytes + 7) / 8 * 8 > room - 16) fail(object, "has a global heap object whose size leaves the heap");
+      offset += 16 + (bytes + 7) / 8 * 8;
+    }
+  }
+
+  const Bytes& file_;
+  std::int64_t looks_ = 0;
+};
+
+}  // namespace
+
+void scan_hdf5(const Bytes& file) { Scan(file).run(); }
+
+}  // namespace upconv::io
