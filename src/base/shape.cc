@@ -68,7 +68,7 @@ std::string Shape::str() const {
   return out + (rank_ == 1 ? ",)" : ")");
 }
 
-bool operator==(const Shape& a, const Shape& b) noexcept {
+UPCONV_EXPORT bool operator==(const Shape& a, const Shape& b) noexcept {
   return std::equal(a.begin(), a.end(), b.begin(), b.end());
 }
 
