@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <set>
 
 #include "base/text.h"
 #include "io/keras_layer_names.h"
@@ -63,7 +64,7 @@ class ArchitectureReader {
   void check_class(const KerasEntry& entry, const Config& serialized) const {
     check_module(serialized, entry.where);
     if (!is_keras_layer(entry.class_name))
-      fail(entry.where, base::cat("the layer class '", entry.class_name, "' is none of Keras that can be read without running code"));
+      fail(entry.where, base::cat("the layer class '", entry.class_name, "' is unknown: it is none of Keras that can be read without running code"));
   }
 
   void read_model(KerasEntry& entry, const Config& config, int depth) {
@@ -73,6 +74,7 @@ class ArchitectureReader {
     const Config* layers = config.is_list() ? &config : config.find("layers");
     if (!layers || !layers->is_list()) fail(entry.where, "a model's config must hold the list of its layers");
     if (const Config* name = config.find("name"); name && name->is_string()) entry.name = name->as_string();
+    std::set<std::string> names;
     std::size_t i = 0;
     for (const Config& layer : layers->as_list()) {
       const std::string where = base::cat(entry.where, entry.where.empty() ? "" : ".", "layers[", i++, "]");
@@ -80,6 +82,7 @@ class ArchitectureReader {
       KerasEntry inner = read(layer, where, depth + 1);
       if (const Config* graph_name = layer.find("name"); graph_name && graph_name->is_string()) inner.name = graph_name->as_string();
       if (i == 1 && entry.is_sequential() && inner.class_name != "InputLayer") add_input_layer(entry, config, layer);
+      if (!inner.name.empty() && !names.insert(inner.name).second) fail(where, base::cat("two layers are called '", inner.name, "': the name appears twice"));
       entry.entries.push_back(std::move(inner));
     }
   }
@@ -111,7 +114,10 @@ class ArchitectureReader {
     if (std::find(runnable.begin(), runnable.end(), entry.class_name) == runnable.end()) return refuse_callables(entry.serialized, entry.where);
     const bool conv = entry.class_name == "Conv2DTranspose" || entry.class_name == "Convolution2DTranspose";
     Config& config = *entry.serialized.find("config");
-    if (conv) modernize(config, entry.where);
+    if (conv) {
+      check_sizes(config, entry.where);
+      modernize(config, entry.where);
+    }
     const Config* activation = config.find("activation");
     const bool old_hard_sigmoid = parts_.from_keras2() && activation && activation->is_string() && activation->as_string() == "hard_sigmoid";
     entry.layer = guarded(entry.where, [&]() -> std::shared_ptr<Layer> {
@@ -124,6 +130,18 @@ class ArchitectureReader {
       return std::make_shared<Conv2DTranspose>(plain.filters(), plain.kernel_size(), std::move(o));
     });
     if (entry.name.empty()) entry.name = entry.layer->name();
+  }
+
+  /// What no Keras writes, though its constructor takes it: a single number in a list, sizes beyond 32 bits.
+  void check_sizes(const Config& config, const std::string& where) const {
+    for (const char* key : {"filters", "kernel_size", "strides", "dilation_rate", "output_padding"}) {
+      const Config* value = config.find(key);
+      if (!value) continue;
+      const bool list = value->is_list();
+      if (list && value->as_list().size() != 2) fail(where, base::cat(key, " must have 2 elements. Received: ", value->json()));
+      for (const Config& one : list ? value->as_list() : Config::List{*value})
+        if (one.is_number() && !(one.as_double() < 2147483648.0)) fail(where, base::cat(key, " is too large. Received: ", value->json()));
+    }
   }
 
   /// Keys of older Kerases taken out; notes where a file cannot say what it meant.

@@ -20,6 +20,12 @@ void read_version(KerasParts& parts, const Config& metadata) {
   if (const Config* version = metadata.find("keras_version"); version && version->is_string()) parts.keras_version = version->as_string();
 }
 
+Config parse_model(std::string_view text, const std::string& path, const std::string& where, const LoadLimits& limits) {
+  Config model = parse_json(text, path, where, limits);
+  if (!model.is_dict()) throw FileError(path, where, "is no JSON object");
+  return model;
+}
+
 void note_optimizer(KerasParts& parts) {
   if (!parts.weights) return;
   const Hdf5Node& root = *parts.weights;
@@ -34,12 +40,11 @@ KerasParts from_zip(const Bytes& file, const LoadLimits& limits) {
   if (!zip.has("config.json"))
     throw FileError(file.path(), "", zip.has("keras_metadata.pb") ? "is a TensorFlow SavedModel, which is not read" : "is a ZIP archive without config.json");
   if (zip.has("metadata.json")) read_version(parts, parse_json(text_of(zip.read("metadata.json")), file.path(), "metadata.json", limits));
-  parts.config = parse_json(text_of(zip.read("config.json")), file.path(), "config.json", limits);
+  parts.config = parse_model(text_of(zip.read("config.json")), file.path(), "config.json", limits);
   if (zip.has("model.weights.npz")) throw FileError(file.path(), "model.weights.npz", "weights in pickled NumPy form are not read");
-  if (zip.has("model.weights.h5")) {
-    const Bytes member = Bytes::own(zip.read("model.weights.h5"), file.path() + ": model.weights.h5");
-    parts.weights = read_hdf5(member, limits);
-  }
+  if (!zip.has("model.weights.h5")) throw FileError(file.path(), "model.weights.h5", "the weights are missing from the archive");
+  const Bytes member = Bytes::own(zip.read("model.weights.h5"), file.path() + ": model.weights.h5");
+  parts.weights = read_hdf5(member, limits);
   return parts;
 }
 
@@ -50,13 +55,14 @@ KerasParts from_hdf5(const Bytes& file, const LoadLimits& limits) {
   if (const Config* version = root.attribute("keras_version"); version && version->is_string()) parts.keras_version = version->as_string();
   if (const Config* model = root.attribute("model_config")) {
     if (!model->is_string()) throw FileError(file.path(), "@model_config", "is not text");
-    parts.config = parse_json(model->as_string(), file.path(), "@model_config", limits);
+    parts.config = parse_model(model->as_string(), file.path(), "@model_config", limits);
     parts.layout = "legacy HDF5";
     if (const Config* training = root.attribute("training_config"); training && training->is_string()) {
       const Config compiled = parse_json(training->as_string(), file.path(), "@training_config", limits);
-      if (parts.config.is_dict()) parts.config.set("compile_config", compiled);
+      parts.config.set("compile_config", compiled);
     }
   } else {
+    if (root.find("model_weights")) throw FileError(file.path(), "@model_config", "model_config is missing from a whole-model file");
     parts.layout = legacy_layers(root) ? "legacy HDF5 weights" : "HDF5 weights (.weights.h5)";
   }
   parts.weights = std::move(root);
@@ -78,10 +84,15 @@ KerasParts from_shards(const std::string& path, const Config& index, const LoadL
     if (!fits) throw FileError(path, "weight_map", base::cat("names the shard '", name, "'; a shard is called ", stem, "_00000.weights.h5"));
     if (std::find(shards.begin(), shards.end(), name) == shards.end()) shards.push_back(name);
   };
-  for (const auto& [group, where] : index.at("weight_map").as_dict()) {
-    if (where.is_string()) add(where.as_string());
-    else
-      for (const Config& one : where.as_list()) add(one.as_string());
+  const Config& map = index.at("weight_map");
+  if (!map.is_dict()) throw FileError(path, "weight_map", "is no JSON object");
+  for (const auto& [group, where] : map.as_dict()) {
+    const Config::List names = where.is_list() ? where.as_list() : Config::List{where};
+    if (names.empty()) throw FileError(path, "weight_map", base::cat("lists no shard for ", group));
+    for (const Config& one : names) {
+      if (!one.is_string()) throw FileError(path, "weight_map", base::cat("a shard must be named by a string. Received: ", one.json()));
+      add(one.as_string());
+    }
   }
   if (static_cast<std::int64_t>(shards.size()) > limits.zip_members) throw FileError(path, "weight_map", "names too many shards");
   // Groups of equal path are one group; the later shards continue a layer's variables.
@@ -130,8 +141,7 @@ bool ends_with(const std::string& text, std::string_view end) {
 
 const Hdf5Node* legacy_layers(const Hdf5Node& weights) {
   if (weights.attribute("layer_names") || weights.attribute("layer_names0")) return &weights;
-  const Hdf5Node* group = weights.find("model_weights");
-  return group && (group->attribute("layer_names") || group->attribute("layer_names0")) ? group : nullptr;
+  return weights.find("model_weights");      // without the attribute it is refused by the names' reader
 }
 
 KerasParts read_keras_bytes(const Bytes& file, const LoadLimits& limits) {
@@ -159,6 +169,7 @@ KerasParts read_keras_file(const std::string& path, const LoadLimits& limits) {
   KerasParts parts = read_keras_bytes(Bytes::open(path), limits);
   if (ends_with(path, ".keras") && parts.layout != "a .keras archive")
     throw FileError(path, "", base::cat("is called .keras but is ", parts.layout));
+  if (ends_with(path, ".weights.json") && !parts.weights) throw FileError(path, "weight_map", "weight_map is missing from the index of the shards");
   return parts;
 }
 

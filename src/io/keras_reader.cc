@@ -34,6 +34,7 @@ Model load(KerasParts parts, const LoadOptions& options) {
   const KerasEntry root = io::read_architecture(parts, options);
   Model model = io::make_model(root, parts);
   const std::vector<io::LayerWeights> weights = io::match_weights(root, weights_of(parts), parts.path);
+  for (const io::LayerWeights& layer : weights) io::check_shapes(layer, parts.path);
   try {
     if (std::all_of(model.inputs().begin(), model.inputs().end(), [](const ModelInput& in) { return in.shape.rank() > 0; })) model.build();
   } catch (const ArgumentError& e) {
@@ -98,7 +99,10 @@ std::shared_ptr<Conv2DTranspose> load_layer(const std::string& path, const std::
     throw FileError(parts.path, "", base::cat("has no Conv2DTranspose called '", name, "'. It has: ", base::join(names, ", "),
                                               base::did_you_mean(name, names)));
   for (const io::LayerWeights& weights : io::match_weights(root, weights_of(parts), parts.path))
-    if (weights.entry == entry) io::set_weights(weights, parts.path);
+    if (weights.entry == entry) {
+      io::check_shapes(weights, parts.path);
+      io::set_weights(weights, parts.path);
+    }
   if (!entry->layer->built()) throw FileError(parts.path, "", base::cat("holds no weights for the layer '", name, "'"));
   return std::static_pointer_cast<Conv2DTranspose>(entry->layer);
 }
@@ -124,6 +128,7 @@ ModelDescription describe_model(const std::string& path, const LoadOptions& opti
   const KerasEntry root = io::read_architecture(parts, options);
   std::vector<io::LayerWeights> weights;
   if (parts.weights) weights = io::match_weights(root, *parts.weights, parts.path);
+  for (const io::LayerWeights& layer : weights) io::check_shapes(layer, parts.path);
   if (parts.weights && io::unsupported_layers(root).empty()) load(parts, options);   // the faults that only a build shows
   for (const io::LayerWeights& layer : weights) io::set_weights(layer, parts.path);
   const Config* compiled = parts.config.find("compile_config");

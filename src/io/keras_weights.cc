@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "io/keras_weights.h"
 
+#include <algorithm>
 #include <map>
 
 #include "base/text.h"
@@ -46,7 +47,9 @@ class Matcher {
     std::map<std::string, const KerasEntry*> by_name;
     for (const KerasEntry& entry : root.entries) by_name[entry.name] = &entry;
     std::map<std::string, bool> covered;
+    std::size_t position = 0;
     for (const std::string& name : names) {
+      if (covered[name]) fail(name, "layer_names lists the layer twice");
       const Hdf5Node* layer = group.find(name);
       if (!layer) fail(name, "layer_names lists a group that does not exist");
       const std::vector<std::string> weights = names_of(*layer, "weight_names");
@@ -62,6 +65,9 @@ class Matcher {
         continue;
       }
       covered[name] = true;
+      const auto at = static_cast<std::size_t>(std::find_if(root.entries.begin(), root.entries.end(), [&](const KerasEntry& e) { return e.name == name; }) - root.entries.begin());
+      if (at < position) fail(name, "layer_names has another order than the layers of the architecture");
+      position = at;
       std::size_t next = 0;
       distribute(*it->second, name, datasets, next);
       if (next != datasets.size() && !has_unsupported(*it->second)) fail(name, base::cat("holds ", datasets.size(), " weights; the layer takes ", next));
@@ -121,11 +127,13 @@ class Matcher {
       else
         for (const Config& one : value.as_list()) names.push_back(one.as_string());
     };
+    const bool present = node.attribute(attribute) || node.attribute(attribute + "0");
+    if (!present) fail(node.name, base::cat("the attribute ", attribute, " is missing or holds no text"));
     try {
       if (const Config* whole = node.attribute(attribute)) append(*whole);
       for (int i = 0; const Config* chunk = node.attribute(attribute + std::to_string(i)); ++i) append(*chunk);
     } catch (const ArgumentError&) {
-      fail(node.name + "@" + attribute, "is no list of names");
+      fail(node.name + "@" + attribute, base::cat(attribute, " is no list of strings"));
     }
     return names;
   }
@@ -140,6 +148,16 @@ std::vector<LayerWeights> match_weights(const KerasEntry& root, const Hdf5Node& 
   if (const Hdf5Node* legacy = legacy_layers(file)) matcher.match_legacy(root, *legacy);
   else matcher.match_saved(root, file, "");
   return std::move(matcher.found);
+}
+
+void check_shapes(const LayerWeights& weights, const std::string& path) {
+  const auto* conv = dynamic_cast<const Conv2DTranspose*>(weights.entry->layer.get());
+  if (!conv || weights.datasets.empty()) return;
+  const Shape& kernel = weights.datasets[0]->shape;
+  const auto [height, width] = conv->kernel_size();
+  if (kernel.rank() != 4 || kernel[0] != height || kernel[1] != width || kernel[2] != conv->filters())
+    throw FileError(path, weights.where, base::cat("the kernel of layer '", weights.entry->name, "' has the shape ", kernel.str(), "; expected (", height,
+                                                   ", ", width, ", ", conv->filters(), ", channels)"));
 }
 
 void set_weights(const LayerWeights& weights, const std::string& path) {

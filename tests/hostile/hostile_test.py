@@ -1,0 +1,124 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Runs the command line over the corpus of make_hostile.py and compares with its expect.json.
+
+    python hostile_test.py UPCONV [--only TEXT]
+
+A case passes when `upconv run`, and `upconv inspect` where the file alone or with its configuration shows the fault, end
+within the corpus's budget of time and memory, without a signal, with one line on stderr for an error and the right output
+where one is owed, and print nothing of the secret beside the files. Exits with 77 (skipped) without numpy and h5py.
+"""
+import argparse
+import concurrent.futures
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+
+try:
+    import h5py  # noqa: F401  (make_hostile.py needs it)
+    import numpy as np
+except ImportError as error:
+    print(f"skipped: {error}; pip install numpy h5py")
+    sys.exit(77)
+
+FOLDER = os.path.dirname(os.path.abspath(__file__))
+USAGE = 2
+
+
+class Checker:
+    def __init__(self, program, root, scratch):
+        self.program, self.root, self.scratch = program, root, scratch
+        with open(os.path.join(root, "expect.json")) as file:
+            self.corpus = json.load(file)
+        self.base = {key: os.path.join(root, path) for key, path in self.corpus["base"].items()}
+        self.expected = np.load(self.base["output"])
+        budget = self.corpus["budget"]
+        self.seconds, self.bytes = budget["seconds"], budget["rss_growth_mib"] << 20
+
+    def call(self, arguments):
+        """(exit code, stderr, complaint): the program in an address space that cannot outgrow the budget by much."""
+        def limit():
+            resource.setrlimit(resource.RLIMIT_DATA, (self.bytes, self.bytes))
+        try:
+            # The clock of a shared machine is not ours: ten times the budget stops a hang, CPU time is what is judged.
+            done = subprocess.run([self.program, *arguments], capture_output=True, timeout=10 * self.seconds + 10,
+                                  preexec_fn=limit, env={**os.environ, "UPCONV_THREADS": "1"})
+        except subprocess.TimeoutExpired:
+            return 0, "", "does not end"
+        error = done.stderr.decode("utf-8", "backslashreplace")
+        complaint = None
+        if done.returncode < 0:
+            complaint = f"died of signal {-done.returncode}"
+        elif self.corpus["secret"].encode() in done.stdout + done.stderr:
+            complaint = "printed the secret"
+        elif done.returncode == USAGE:
+            complaint = f"took it for wrong usage: {error}"
+        elif done.returncode > 0 and len(error.strip().splitlines()) != 1:
+            complaint = f"an error in {len(error.strip().splitlines())} lines: {error[:300]}"
+        return done.returncode, error, complaint
+
+    def commands(self, case, output):
+        """The `run` command, and the `inspect` command or None."""
+        path = os.path.join(self.root, case["file"])
+        if case["kind"] in ("npy", "npz"):
+            return ["run", self.base["model"], path, output], None
+        if case["kind"] in ("weights_h5", "shards"):
+            alone = ["inspect", path] if case["stage"] == "file" else None
+            return ["run", self.base["model"], self.base["input"], output, "--weights", path], alone
+        return ["run", path, self.base["input"], output], ["inspect", path] if case["stage"] != "run" else None
+
+    def check(self, number, case):
+        """What is wrong, or None."""
+        output = os.path.join(self.scratch, f"{number}.npy")
+        run, inspect = self.commands(case, output)
+        code, error, complaint = self.call(run)
+        if complaint:
+            return f"run {complaint}"
+        if code == 0:
+            if case["expect"] == "error":
+                return "run accepts it"
+            if case.get("if_accepted", "equal") == "equal" and not np.array_equal(np.load(output), self.expected):
+                return "run gives another output"
+        elif case["expect"] == "loads":
+            return f"run refuses it: {error.strip()}"
+        elif os.path.exists(output):
+            return "run left an output file behind"
+        elif case["expect"] == "error" and not any(word in error.lower() for word in case["theme"]):
+            return f"run's message has none of {case['theme']}: {error.strip()[:300]}"
+        if inspect is None:
+            return None
+        code, error, complaint = self.call(inspect)
+        if complaint:
+            return f"inspect {complaint}"
+        if code == 0 and case["expect"] == "error":
+            return "inspect accepts it"
+        return f"inspect refuses it: {error.strip()}" if code != 0 and case["expect"] == "loads" else None
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("program")
+    parser.add_argument("--only", default="", help="cases whose file holds this text")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        root, scratch = os.path.join(folder, "corpus"), os.path.join(folder, "out")
+        os.mkdir(scratch)
+        subprocess.run([sys.executable, os.path.join(FOLDER, "make_hostile.py"), root], check=True, stdout=subprocess.DEVNULL)
+        checker = Checker(os.path.abspath(arguments.program), root, scratch)
+        cases = [case for case in checker.corpus["cases"] if arguments.only in case["file"]]
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            complaints = list(pool.map(checker.check, range(len(cases)), cases))
+    failed = 0
+    for case, complaint in zip(cases, complaints):
+        if complaint:
+            failed += 1
+            print(f"FAIL {case['file']} ({case['what']}, expect {case['expect']}): {complaint}")
+    print(f"{len(cases) - failed} of {len(cases)} hostile files give what they should")
+    return 1 if failed or not cases else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
