@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Write hostile, broken and a few valid control files for a Keras-file reader.
 
+It is longer than 500 lines because it is a table: one entry a case, and the byte layouts that the cases bend.
+
     python make_hostile.py OUTDIR [--list]
 
 Everything derives from one tiny valid Sequential model (two Conv2DTranspose layers with small
