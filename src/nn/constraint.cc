@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "base/element.h"
+#include "base/lines.h"
 #include "base/text.h"
 #include "nn/identifier.h"
 #include "upconv/error.h"
@@ -18,39 +19,29 @@ namespace {
 
 using constraints::Axis;
 
-/// Calls f(vector of element offsets) for every group of elements that share a norm.
-template <class F>
-void for_each_group(const Shape& shape, const std::vector<int>& given, F f) {
-  std::vector<bool> along(shape.rank(), false);
-  for (const int axis : given) {
-    shape.at(axis);                                                   // throws where it does not exist
-    along[static_cast<std::size_t>(axis < 0 ? axis + static_cast<int>(shape.rank()) : axis)] = true;
+/// Axes counted from the front; throws ArgumentError where one does not exist.
+std::vector<int> normalized(const Shape& shape, std::vector<int> axes) {
+  for (int& axis : axes) {
+    shape.at(axis);
+    if (axis < 0) axis += static_cast<int>(shape.rank());
   }
-  std::vector<std::int64_t> starts = {0}, steps = {0};
-  std::int64_t stride = 1;
-  for (std::size_t axis = shape.rank(); axis-- > 0; stride *= shape[axis]) {
-    std::vector<std::int64_t>& offsets = along[axis] ? steps : starts;
-    std::vector<std::int64_t> grown;
-    for (std::int64_t i = 0; i < shape[axis]; ++i)
-      for (const std::int64_t offset : offsets) grown.push_back(i * stride + offset);
-    offsets = std::move(grown);
-  }
-  for (const std::int64_t start : starts) f(start, steps);
+  return axes;
 }
 
 /// w * wanted(norm) / (epsilon + norm), norms over the axes.
 template <class F>
 void rescale(TensorView w, const std::vector<int>& axes, F wanted) {
   const double epsilon = default_epsilon();
-  for_each_group(w.shape, axes, [&](std::int64_t start, const std::vector<std::int64_t>& steps) {
+  const base::Lines lines = base::lines_along(w.shape, normalized(w.shape, axes));
+  for (const std::int64_t start : lines.starts) {
     double square = 0;
-    for (const std::int64_t step : steps) {
+    for (const std::int64_t step : lines.steps) {
       const double v = base::read_element(w, start + step);
       square += v * v;
     }
     const double norm = std::sqrt(square), factor = wanted(norm) / (epsilon + norm);
-    for (const std::int64_t step : steps) base::write_element(w, start + step, base::read_element(w, start + step) * factor);
-  });
+    for (const std::int64_t step : lines.steps) base::write_element(w, start + step, base::read_element(w, start + step) * factor);
+  }
 }
 
 double clip(double x, double low, double high) { return x < low ? low : x > high ? high : x; }

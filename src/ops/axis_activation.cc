@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/element.h"
+#include "base/lines.h"
 
 namespace upconv::ops {
 
@@ -17,24 +18,8 @@ namespace {
 
 using Line = std::vector<double>;
 
-/// Offsets of a tensor's elements: `lines` first elements, and from each the elements along the axes.
-struct Lines {
-  std::vector<std::int64_t> starts, steps;
-};
-
-Lines lines_along(const Shape& shape, std::span<const int> axes) {
-  Lines lines{{0}, {0}};
-  std::int64_t stride = 1;
-  for (std::size_t axis = shape.rank(); axis-- > 0; stride *= shape[axis]) {
-    const bool along = std::find(axes.begin(), axes.end(), static_cast<int>(axis)) != axes.end();
-    std::vector<std::int64_t>& offsets = along ? lines.steps : lines.starts;
-    std::vector<std::int64_t> grown;
-    for (std::int64_t i = 0; i < shape[axis]; ++i)
-      for (const std::int64_t offset : offsets) grown.push_back(i * stride + offset);
-    offsets = std::move(grown);
-  }
-  return lines;
-}
+using base::Lines;
+using base::lines_along;
 
 void gather(ConstTensorView t, std::int64_t start, const std::vector<std::int64_t>& steps, Line& line) {
   line.resize(steps.size());

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which algorithm runs a problem, and why. Batch and threads may choose only among algorithms that add in the canonical
-// order (kernels/gemm.h), so that they never change a bit.
+// order (kernels/tiles.h), so that they never change a bit.
 #include "ops/plan.h"
 
 #include <algorithm>

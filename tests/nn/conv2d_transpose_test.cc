@@ -4,6 +4,7 @@
 #include <cmath>
 #include <thread>
 
+#include "support/error_text.h"
 #include "upconv/error.h"
 #include "upconv/upconv.h"
 
@@ -17,15 +18,7 @@ Tensor ramp(const Shape& shape) {
   return t;
 }
 
-template <class F>
-std::string argument_error(F f) {
-  try {
-    f();
-  } catch (const ArgumentError& e) {
-    return e.what();
-  }
-  return "no error";
-}
+using test::argument_error;
 
 TEST(Conv2DTranspose, ThePagesExample) {
   Conv2DTranspose up{32, 2, {.strides = 2, .activation = "relu"}};

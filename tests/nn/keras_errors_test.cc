@@ -4,21 +4,14 @@
 
 #include <cmath>
 
+#include "support/error_text.h"
 #include "upconv/error.h"
 #include "upconv/upconv.h"
 
 namespace upconv {
 namespace {
 
-template <class F>
-std::string argument_error(F f) {
-  try {
-    f();
-  } catch (const ArgumentError& e) {
-    return e.what();
-  }
-  return "no error";
-}
+using test::argument_error;
 
 Config list(std::initializer_list<Config> items) { return Config::list(items); }
 
