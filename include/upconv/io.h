@@ -8,12 +8,14 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "upconv/conv2d_transpose.h"
 #include "upconv/model.h"
+#include "upconv/training.h"
 
 namespace upconv {
 
@@ -45,6 +47,42 @@ UPCONV_EXPORT Model load_model(std::span<const std::byte> bytes, const LoadOptio
 /// Takes one Conv2DTranspose out of any Keras model by its name, whatever the other layers are.
 UPCONV_EXPORT std::shared_ptr<Conv2DTranspose> load_layer(const std::string& path, const std::string& name,
                                                           const LoadOptions& options = {});
+
+/// The same with what compile() and fit() left in the file: optimiser, losses, metrics, optimiser state and, where upconv wrote
+/// it, the position in the data. Throws FileError when the file was not compiled or holds no optimiser state of this model.
+UPCONV_EXPORT Trainer load_trainer(const std::string& path, const LoadOptions& options = {}, TrainerOptions trainer_options = {});
+
+struct SaveOptions {
+  bool overwrite = true;                               ///< false: FileError when the path exists
+  std::optional<std::string> date_saved = {};          ///< of metadata.json; fixed unless asked, so equal models give equal bytes
+  std::int64_t max_shard_bytes = 0;                    ///< .weights.json: the most a shard holds; 0: one shard
+};
+
+/// Writes a model as real Keras 3 reads it, by the path's ending: .keras, or .h5 (legacy, without optimiser state). The bytes
+/// depend on the model alone. Through a temporary file, synced and renamed: the path holds the old or the new file, whole.
+/// Throws FileError, and ArgumentError for another ending.
+UPCONV_EXPORT void save_model(const Model& model, const std::string& path, const SaveOptions& options = {});
+/// The .keras archive in memory.
+UPCONV_EXPORT std::vector<std::byte> save_model(const Model& model, const SaveOptions& options = {});
+/// A compiled .keras with the optimiser's state in Keras's layout and the training position in metadata.json: a checkpoint.
+UPCONV_EXPORT void save_trainer(Trainer& trainer, const std::string& path, const SaveOptions& options = {});
+/// Weights alone, by the ending: .weights.h5, .weights.json (with shards beside it), legacy .h5, .npz (by paths of variables).
+UPCONV_EXPORT void save_weights(const Model& model, const std::string& path, const SaveOptions& options = {});
+/// Replaces a model's weights from a file of any of those forms or from a whole model's file. All or nothing.
+UPCONV_EXPORT void load_weights(Model& model, const std::string& path, const LoadOptions& options = {});
+
+namespace callbacks {
+struct ModelCheckpointOptions {
+  std::string monitor = "val_loss";
+  bool save_best_only = false, save_weights_only = false;
+  Mode mode = Mode::automatic;
+  std::int64_t save_freq_steps = 0;                    ///< 0: at the end of every epoch
+};
+/// Writes the trainer (or its weights) at rank 0. `path` may hold {epoch} and names of logs as Keras's does: "m_{epoch:02d}_{val_loss:.2f}.keras".
+UPCONV_EXPORT std::shared_ptr<Callback> model_checkpoint(std::string path, ModelCheckpointOptions options = {});
+/// One line an epoch: epoch, then the logs by name, as Keras's CSVLogger.
+UPCONV_EXPORT std::shared_ptr<Callback> csv_logger(std::string path, std::string separator = ",", bool append = false);
+}  // namespace callbacks
 
 /// What a file holds, also where it cannot be run yet.
 struct ModelDescription {

@@ -52,6 +52,7 @@ class UPCONV_EXPORT LearningRate {
 
   bool is_schedule() const noexcept { return rate_.index() != 0; }
   double at(std::int64_t step) const;
+  Config config() const;                               ///< the number (rounded to float32, as Keras holds it) or the dictionary
 
  private:
   std::variant<double, schedules::ExponentialDecay, schedules::InverseTimeDecay, schedules::PolynomialDecay,
@@ -88,6 +89,10 @@ using OptimizerAlgorithm =
     std::variant<optimizers::SGD, optimizers::RMSprop, optimizers::Adam, optimizers::AdamW, optimizers::Adamax, optimizers::Nadam,
                  optimizers::Adagrad, optimizers::Adadelta, optimizers::Lion, optimizers::Lamb, optimizers::Ftrl, optimizers::Adafactor>;
 
+/// Keras's LossScaleOptimizer around the optimiser: the loss is multiplied by a scale that halves when a gradient is not finite
+/// (that step is skipped) and doubles after dynamic_growth_steps good ones.
+struct LossScaling { double initial_scale = 32768; std::int64_t dynamic_growth_steps = 2000; };
+
 /// What every optimiser takes, in Keras's words. At most one of the three clips.
 struct OptimizerOptions {
   std::optional<double> weight_decay = {}, clipnorm = {}, clipvalue = {}, global_clipnorm = {};
@@ -98,6 +103,14 @@ struct OptimizerOptions {
   std::optional<std::int64_t> gradient_accumulation_steps = {};     ///< at least 2
   /// Variables whose path holds one of these are not decayed.
   std::vector<std::string> exclude_from_weight_decay = {};
+  std::optional<LossScaling> loss_scaling = {};
+  std::string name = "";                               ///< Keras's default when empty: "adam"
+};
+
+/// One variable of an optimiser's state: a counter or a tensor. `path` is Keras's: "adam/iteration", "adam/sequential_..._momentum".
+struct OptimizerVariable {
+  std::string path;
+  std::variant<std::int64_t, Tensor> value;
 };
 
 /// An optimiser with its state. The state belongs to parameters by their order; the first apply() fixes their shapes.
@@ -118,9 +131,26 @@ class UPCONV_EXPORT Optimizer {
   void apply(Layer& layer, std::span<const Tensor> gradients);
   /// At the end of a fit: variables take their moving averages where use_ema is set.
   void finalize(Layer& layer);
+  void finalize(Model& model);
 
   std::int64_t iterations() const noexcept;            ///< completed updates
   double learning_rate() const;                        ///< of the next step
+  void set_learning_rate(double value);                ///< throws ArgumentError when it is a schedule
+  /// What the loss is to be multiplied by before its gradients come to apply(); 1 without loss scaling.
+  double loss_scale() const noexcept;
+
+  std::string_view class_name() const noexcept;        ///< "Adam"; "LossScaleOptimizer" where it scales
+  Config get_config() const;                           ///< Keras's, in Keras's key order
+  Config serialize() const;                            ///< {"module", "class_name", "config", "registered_name"}
+
+  /// Makes the state for a model's weights; apply() does it at its first call.
+  void build(const Model& model);
+  bool built() const noexcept;
+  /// The state in Keras's order: iteration, learning_rate (no schedule), moving averages, accumulators, slots; before them
+  /// step_counter and dynamic_scale of the loss scaling. Only trainable weights have state, as in Keras.
+  std::vector<OptimizerVariable> variables() const;
+  /// Takes what variables() of such an optimiser gave. Throws ArgumentError on another number or shapes; nothing has changed then.
+  void set_variables(std::span<const OptimizerVariable> variables);
 
  private:
   struct Impl;
