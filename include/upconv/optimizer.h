@@ -152,8 +152,9 @@ class UPCONV_EXPORT Optimizer {
   /// Takes what variables() of such an optimiser gave. Throws ArgumentError on another number or shapes; nothing has changed then.
   void set_variables(std::span<const OptimizerVariable> variables);
 
- private:
   struct Impl;
+
+ private:
   std::unique_ptr<Impl> impl_;
 };
 

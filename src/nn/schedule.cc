@@ -120,4 +120,45 @@ LearningRate LearningRate::from_config(const Config& config) {
                                                           "PiecewiseConstantDecay", "CosineDecay", "CosineDecayRestarts"});
 }
 
+namespace {
+
+Config optional_number(const std::optional<double>& value) { return value ? Config(*value) : Config(); }
+
+struct Describe {
+  static Config object(const char* class_name, Config::Dict config, const char* name = nullptr) {
+    config.emplace_back("name", name ? name : class_name);
+    return nn::keras_object("optimizers.schedules", class_name, Config(std::move(config)));
+  }
+  Config operator()(double value) const { return static_cast<double>(f(value)); }
+  Config operator()(const schedules::ExponentialDecay& s) const {
+    return object("ExponentialDecay", {{"initial_learning_rate", s.initial_learning_rate}, {"decay_steps", s.decay_steps}, {"decay_rate", s.decay_rate},
+                                       {"staircase", s.staircase}});
+  }
+  Config operator()(const schedules::InverseTimeDecay& s) const {
+    return object("InverseTimeDecay", {{"initial_learning_rate", s.initial_learning_rate}, {"decay_steps", s.decay_steps}, {"decay_rate", s.decay_rate},
+                                       {"staircase", s.staircase}});
+  }
+  Config operator()(const schedules::PolynomialDecay& s) const {
+    return object("PolynomialDecay", {{"initial_learning_rate", s.initial_learning_rate}, {"decay_steps", s.decay_steps},
+                                      {"end_learning_rate", s.end_learning_rate}, {"power", s.power}, {"cycle", s.cycle}});
+  }
+  Config operator()(const schedules::PiecewiseConstantDecay& s) const {
+    Config::List boundaries(s.boundaries.begin(), s.boundaries.end()), values(s.values.begin(), s.values.end());
+    return object("PiecewiseConstantDecay", {{"boundaries", std::move(boundaries)}, {"values", std::move(values)}}, "PiecewiseConstant");
+  }
+  Config operator()(const schedules::CosineDecay& s) const {
+    return nn::keras_object("optimizers.schedules", "CosineDecay",
+                            Config::dict({{"initial_learning_rate", s.initial_learning_rate}, {"decay_steps", s.decay_steps}, {"alpha", s.alpha},
+                                          {"name", "CosineDecay"}, {"warmup_target", optional_number(s.warmup_target)}, {"warmup_steps", s.warmup_steps}}));
+  }
+  Config operator()(const schedules::CosineDecayRestarts& s) const {
+    return object("CosineDecayRestarts", {{"initial_learning_rate", s.initial_learning_rate}, {"first_decay_steps", s.first_decay_steps}, {"t_mul", s.t_mul},
+                                          {"m_mul", s.m_mul}, {"alpha", s.alpha}}, "SGDRDecay");
+  }
+};
+
+}  // namespace
+
+Config LearningRate::config() const { return std::visit(Describe{}, rate_); }
+
 }  // namespace upconv
