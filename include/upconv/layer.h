@@ -46,6 +46,7 @@ struct CallOptions {
   bool training = false;
   ExecutionOptions execution = {};
   double activity_scale = 1;                           ///< backward(): what dy was multiplied by (a loss scale)
+  bool input_gradient = true;                          ///< backward(): false leaves Gradients::inputs empty where that saves work
 };
 
 /// What a forward pass leaves for its backward pass. Owns everything it needs; movable; good for one layer's backward.

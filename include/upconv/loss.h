@@ -37,6 +37,8 @@ struct BinaryFocalCrossentropy {
 struct CategoricalCrossentropy { bool from_logits = false; double label_smoothing = 0; int axis = -1; };
 /// y_true holds class numbers: the shape of y_pred without its last axis, or with a last axis of 1.
 struct SparseCategoricalCrossentropy { bool from_logits = false; std::optional<int> ignore_class = {}; int axis = -1; };
+struct CategoricalFocalCrossentropy { double alpha = 0.25, gamma = 2; bool from_logits = false; double label_smoothing = 0; int axis = -1; };
+struct CategoricalGeneralizedCrossEntropy { double q = 0.5; };             ///< y_true as for SparseCategoricalCrossentropy
 struct KLDivergence {};
 struct Poisson {};
 struct CosineSimilarity { int axis = -1; };
@@ -52,7 +54,7 @@ using LossFunction =
     std::variant<losses::MeanSquaredError, losses::MeanAbsoluteError, losses::MeanAbsolutePercentageError,
                  losses::MeanSquaredLogarithmicError, losses::Huber, losses::LogCosh, losses::BinaryCrossentropy,
                  losses::BinaryFocalCrossentropy, losses::CategoricalCrossentropy, losses::SparseCategoricalCrossentropy,
-                 losses::KLDivergence, losses::Poisson, losses::CosineSimilarity, losses::Hinge, losses::SquaredHinge,
+                 losses::CategoricalFocalCrossentropy, losses::CategoricalGeneralizedCrossEntropy, losses::KLDivergence, losses::Poisson, losses::CosineSimilarity, losses::Hinge, losses::SquaredHinge,
                  losses::CategoricalHinge, losses::Dice, losses::Tversky>;
 
 /// A loss. A value; its member functions may be called from any number of threads at once.

@@ -2,6 +2,7 @@
 // A graph of layers: Keras's Sequential and Functional models.
 #pragma once
 
+#include <functional>
 #include <initializer_list>
 #include <optional>
 #include <memory>
@@ -69,6 +70,18 @@ class UPCONV_EXPORT Model {
   std::pair<std::vector<Tensor>, ModelTape> forward(std::span<const ConstTensorView> inputs, const CallOptions& options) const;
   std::vector<Tensor> backward(std::span<const Tensor> output_gradients, const ModelTape& tape,
                                const CallOptions& options = {}) const;
+
+  /// One piece of a batch on its way back; the walk frees its tapes as it goes.
+  struct Piece {
+    std::vector<Tensor> output_gradients;
+    ModelTape tape;
+    double activity_scale = 1;
+  };
+  /// The same for several pieces of one batch, layer by layer: all pieces pass a layer before any goes on, and `on_layer`
+  /// gets the layer's gradients as soon as they are whole: gradients[piece][variable]. Layers below which nothing is
+  /// trainable are not visited, and get no call.
+  using LayerGradients = std::function<void(std::size_t layer, std::vector<std::vector<Tensor>> gradients)>;
+  void backward(std::span<Piece> pieces, const CallOptions& options, const LayerGradients& on_layer) const;
 
   /// Weights of all layers, each layer once, in order.
   struct WeightRef { Layer* layer; std::size_t index; const Variable& variable() const { return layer->variables()[index]; } };

@@ -138,6 +138,8 @@ class UPCONV_EXPORT Optimizer {
   void set_learning_rate(double value);                ///< throws ArgumentError when it is a schedule
   /// What the loss is to be multiplied by before its gradients come to apply(); 1 without loss scaling.
   double loss_scale() const noexcept;
+  /// As wrapping it in Keras's LossScaleOptimizer. Throws StateError once the state is made.
+  void set_loss_scaling(const LossScaling& scaling);
 
   std::string_view class_name() const noexcept;        ///< "Adam"; "LossScaleOptimizer" where it scales
   Config get_config() const;                           ///< Keras's, in Keras's key order

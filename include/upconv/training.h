@@ -72,7 +72,8 @@ UPCONV_EXPORT const double* find_log(const Logs& logs, const std::string& name) 
 
 class Trainer;
 
-/// What a callback sees. `stop_training` ends fit() after the current epoch, `interrupt` after the current batch.
+/// What a callback sees. `stop_training` ends fit() after the current batch, with the end of its epoch; `interrupt` at once:
+/// position() then says where to go on.
 struct TrainingContext {
   Trainer& trainer;
   std::int64_t epoch = 0, epochs = 0;                  ///< counted from 0
@@ -178,7 +179,7 @@ class UPCONV_EXPORT Trainer {
   Config get_compile_config() const;
 
   /// Throws ArgumentError on empty data or shapes that do not match, StateError with the same text on all ranks when one fails.
-  /// A run that goes on after load_checkpoint() equals an uninterrupted one bit for bit.
+  /// A run that goes on after load_trainer() equals an uninterrupted one bit for bit.
   History fit(const Dataset& data, const FitOptions& options = {});
   Logs evaluate(const Dataset& data, std::int64_t batch_size = 32);
   std::vector<Tensor> predict(const Dataset& data, std::int64_t batch_size = 32) const;
@@ -190,8 +191,9 @@ class UPCONV_EXPORT Trainer {
   const TrainingPosition& position() const noexcept;
   void set_position(const TrainingPosition& position);
 
- private:
   struct Impl;
+
+ private:
   std::unique_ptr<Impl> impl_;
 };
 

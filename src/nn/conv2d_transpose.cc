@@ -343,13 +343,13 @@ Gradients Conv2DTranspose::backward(ConstTensorView dy, const Tape& tape, const 
   const Tensor cast_kernel = kernel().cast(compute);
   const ops::Geometry g = ops::make_geometry(state.x.shape(), kernel().shape(), impl_->geometry);
   Gradients gradients;
-  gradients.inputs.push_back(Tensor::uninitialized(state.x.shape(), compute));
+  gradients.inputs.push_back(options.input_gradient ? Tensor::uninitialized(state.x.shape(), compute) : Tensor());
   Tensor dkernel = Tensor::uninitialized(kernel().shape(), compute), dbias;
   if (bias()) dbias = Tensor::uninitialized(bias()->shape(), compute);
   ops::conv_transpose_gradients(g, compute, state.x.bytes(), cast_kernel.bytes(), dsums.bytes(),
-                                {gradients.inputs[0].bytes(), trainable_ ? dkernel.bytes() : nullptr, trainable_ && bias() ? dbias.bytes() : nullptr},
+                                {options.input_gradient ? gradients.inputs[0].bytes() : nullptr, trainable_ ? dkernel.bytes() : nullptr, trainable_ && bias() ? dbias.bytes() : nullptr},
                                 options.execution);
-  if (state.input_dtype != compute) gradients.inputs[0] = gradients.inputs[0].cast(state.input_dtype);
+  if (options.input_gradient && state.input_dtype != compute) gradients.inputs[0] = gradients.inputs[0].cast(state.input_dtype);
   const DType variable = dtype_policy_.variable_dtype;
   gradients.weights.push_back(trainable_ ? dkernel.cast(variable) : Tensor());
   if (bias()) gradients.weights.push_back(trainable_ ? dbias.cast(variable) : Tensor());

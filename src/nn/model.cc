@@ -6,10 +6,10 @@
 #include <algorithm>
 
 #include "base/checked.h"
-#include "base/element.h"
 #include "base/text.h"
 #include "nn/names.h"
 #include "nn/stateless_layers.h"
+#include "nn/tensor_sum.h"
 #include "upconv/error.h"
 
 namespace upconv {
@@ -203,32 +203,23 @@ std::pair<std::vector<Tensor>, ModelTape> Model::forward(std::span<const ConstTe
   return {std::move(out), std::move(tape)};
 }
 
-static void add_into(Tensor& sum, Tensor&& term) {
-  if (sum.elements() == 0) {
-    sum = std::move(term);
-    return;
-  }
-  for (std::int64_t i = 0; i < sum.elements(); ++i)
-    base::write_element(sum, i, base::read_element(sum, i) + base::read_element(term, i));
-}
-
 std::vector<Tensor> Model::backward(std::span<const Tensor> output_gradients, const ModelTape& tape, const CallOptions& options) const {
   if (output_gradients.size() != impl_->outputs.size() || tape.nodes.size() != impl_->nodes.size())
     throw ArgumentError("output_gradients", base::cat("Model '", impl_->name, "' has ", impl_->outputs.size(),
                                                       " output(s) and takes one gradient for each, with the tape of its own forward. Received: ",
                                                       output_gradients.size(), "."));
   std::vector<Tensor> gradients(impl_->nodes.size());
-  for (std::size_t i = 0; i < output_gradients.size(); ++i) add_into(gradients[impl_->outputs[i]], Tensor(output_gradients[i]));
+  for (std::size_t i = 0; i < output_gradients.size(); ++i) nn::add_into(gradients[impl_->outputs[i]], Tensor(output_gradients[i]));
   std::vector<std::vector<Tensor>> of_layer(impl_->layers.size());
   for (std::size_t i = impl_->nodes.size(); i-- > 0;) {
     const GraphNode& node = impl_->nodes[i];
     if (node.inputs.empty() || gradients[i].elements() == 0) continue;
     Gradients g = impl_->layers[node.layer]->backward(gradients[i], tape.nodes[i], options);
     gradients[i] = Tensor();
-    for (std::size_t k = 0; k < node.inputs.size(); ++k) add_into(gradients[node.inputs[k]], std::move(g.inputs[k]));
+    for (std::size_t k = 0; k < node.inputs.size(); ++k) nn::add_into(gradients[node.inputs[k]], std::move(g.inputs[k]));
     std::vector<Tensor>& sums = of_layer[node.layer];
     sums.resize(g.weights.size());
-    for (std::size_t k = 0; k < g.weights.size(); ++k) add_into(sums[k], std::move(g.weights[k]));
+    for (std::size_t k = 0; k < g.weights.size(); ++k) nn::add_into(sums[k], std::move(g.weights[k]));
   }
   std::vector<Tensor> out;
   for (std::size_t l = 0; l < impl_->layers.size(); ++l) {
@@ -236,6 +227,51 @@ std::vector<Tensor> Model::backward(std::span<const Tensor> output_gradients, co
     for (Tensor& gradient : of_layer[l]) out.push_back(std::move(gradient));
   }
   return out;
+}
+
+/// Which nodes a gradient must reach: those with a trainable weight of their own or below them.
+static std::vector<bool> nodes_with_trainable_weights(const Model& model) {
+  std::vector<bool> needed(model.nodes().size());
+  for (std::size_t i = 0; i < needed.size(); ++i) {
+    const GraphNode& node = model.nodes()[i];
+    const Layer& layer = *model.layers()[node.layer];
+    for (const Variable& variable : layer.variables()) needed[i] = needed[i] || (layer.trainable() && variable.trainable);
+    for (const std::size_t input : node.inputs) needed[i] = needed[i] || needed[input];
+  }
+  return needed;
+}
+
+void Model::backward(std::span<Piece> pieces, const CallOptions& options, const LayerGradients& on_layer) const {
+  const std::vector<bool> needed = nodes_with_trainable_weights(*this);
+  std::vector<std::size_t> first_node(impl_->layers.size(), impl_->nodes.size());
+  for (std::size_t i = impl_->nodes.size(); i-- > 0;)
+    if (needed[i]) first_node[impl_->nodes[i].layer] = i;
+  std::vector<std::vector<Tensor>> gradients(pieces.size(), std::vector<Tensor>(impl_->nodes.size()));
+  std::vector<std::vector<std::vector<Tensor>>> of_layer(impl_->layers.size(), std::vector<std::vector<Tensor>>(pieces.size()));
+  for (std::size_t p = 0; p < pieces.size(); ++p)
+    for (std::size_t k = 0; k < impl_->outputs.size(); ++k)
+      nn::add_into(gradients[p][impl_->outputs[k]], std::move(pieces[p].output_gradients[k]));
+  const auto step = [&](std::size_t i, std::size_t p) {
+    const GraphNode& node = impl_->nodes[i];
+    if (node.inputs.empty() || gradients[p][i].elements() == 0) return;
+    CallOptions call = options;
+    call.activity_scale = pieces[p].activity_scale;
+    call.input_gradient = std::any_of(node.inputs.begin(), node.inputs.end(), [&](std::size_t input) { return needed[input]; });
+    Gradients g = impl_->layers[node.layer]->backward(gradients[p][i], pieces[p].tape.nodes[i], call);
+    gradients[p][i] = Tensor();
+    pieces[p].tape.nodes[i] = Tape();
+    for (std::size_t k = 0; k < node.inputs.size(); ++k)
+      if (needed[node.inputs[k]]) nn::add_into(gradients[p][node.inputs[k]], std::move(g.inputs[k]));
+    std::vector<Tensor>& sums = of_layer[node.layer][p];
+    sums.resize(g.weights.size());
+    for (std::size_t k = 0; k < g.weights.size(); ++k) nn::add_into(sums[k], std::move(g.weights[k]));
+  };
+  for (std::size_t i = impl_->nodes.size(); i-- > 0;) {
+    if (!needed[i]) continue;
+    for (std::size_t p = 0; p < pieces.size(); ++p) step(i, p);
+    const std::size_t layer = impl_->nodes[i].layer;
+    if (first_node[layer] == i && !impl_->layers[layer]->variables().empty()) on_layer(layer, std::move(of_layer[layer]));
+  }
 }
 
 std::vector<Model::WeightRef> Model::weights() const {

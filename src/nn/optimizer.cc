@@ -239,6 +239,14 @@ double Optimizer::loss_scale() const noexcept {
   return impl_->options.loss_scaling ? impl_->dynamic_scale : impl_->options.loss_scale_factor.value_or(1);
 }
 
+void Optimizer::set_loss_scaling(const LossScaling& scaling) {
+  if (built()) throw StateError("The loss scaling of an optimizer is set before its state is made.");
+  impl_->options.loss_scaling = scaling;
+  check_scaling(impl_->options);
+  impl_->options.loss_scale_factor.reset();
+  impl_->dynamic_scale = scaling.initial_scale;
+}
+
 void Optimizer::set_learning_rate(double value) {
   std::visit([&](auto& o) {
     if (o.learning_rate.is_schedule())

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sums of tensors, and the fixed tree in which the pieces of a batch are added.
+#pragma once
+
+#include <vector>
+
+#include "upconv/tensor.h"
+
+namespace upconv::nn {
+
+/// sum += term, each element rounded to the dtype once. An empty `sum` takes the term over.
+void add_into(Tensor& sum, Tensor&& term);
+
+/// The sum of `terms` in a binary tree over their places: ((0 + 1) + (2 + 3)) + ... An empty term counts as zeros of the others'
+/// shape, so a negative zero beside it becomes zero on one machine as on many. Empty when all are.
+Tensor tree_sum(std::vector<Tensor> terms);
+std::vector<double> tree_sum(std::vector<std::vector<double>> terms);
+
+}  // namespace upconv::nn
