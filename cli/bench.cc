@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// `upconv bench`: planned, warm calls of single layers, in rounds. Each round measures the FMA peak and then every
+// `upconv bench`: warm calls of single layers, planned where only the forward pass is asked for, in rounds. Each round measures the FMA peak and then every
 // algorithm of the layer, so that a machine that changes its speed changes both; figures are the best of the rounds.
 #include <algorithm>
 #include <chrono>
@@ -9,6 +9,7 @@
 
 #include "base/text.h"
 #include "bench_machine.h"
+#include "bench_passes.h"
 #include "bench_shapes.h"
 #include "bench_svg.h"
 #include "command.h"
@@ -28,14 +29,15 @@ constexpr const char* kDescription = R"(Time Conv2DTranspose layers and hold the
   upconv bench
   upconv bench --shapes bench/shapes.csv --threads 1 --json result.json --svg roofline.svg
   upconv bench --shapes bench/shapes.csv --algorithm all
+  upconv bench --shapes bench/training_shapes.csv --pass train
   upconv bench --algorithms
 
-GFLOP/s count 2*n*h*w*kh*kw*c*f operations, whatever an algorithm saves. --algorithm all measures every one that applies.)";
+GFLOP/s count 2*n*h*w*kh*kw*c*f operations a product (train: three of them), whatever an algorithm saves. --algorithm all measures every one that applies.)";
 
 constexpr double kLeastSeconds = 2e-3;     // of calls in one round
 
 struct Options {
-  std::string shapes, math = "fast", dtype = "float32", algorithm, json, svg, only;
+  std::string shapes, pass = "forward", math = "fast", dtype = "float32", algorithm, json, svg, only;
   int rounds = 7;
   bool list = false;
 };
@@ -47,28 +49,16 @@ struct Result {
 
 /// One layer under one algorithm, ready to run.
 struct Candidate {
-  Conv2DTranspose::Plan plan;
-  Tensor workspace, y;
+  BenchPass pass;
   std::int64_t calls = 1;
   std::vector<double> seconds = {};
 
-  double run(const Tensor& x) {
+  double run() {
     const auto start = std::chrono::steady_clock::now();
-    for (std::int64_t i = 0; i < calls; ++i) plan.run(x, y, workspace.bytes());
+    for (std::int64_t i = 0; i < calls; ++i) pass.call();
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() / static_cast<double>(calls);
   }
 };
-
-/// Numbers without structure, the same on every machine.
-Tensor noise(const Shape& shape, DType dtype) {
-  Tensor t(shape);
-  std::uint32_t state = 1;
-  for (float& v : t.span<float>()) {
-    state = state * 1664525u + 1013904223u;
-    v = static_cast<float>(state >> 8) * 0x1p-23f - 1;
-  }
-  return dtype == DType::float32 ? std::move(t) : t.cast(dtype);
-}
 
 std::vector<std::string> algorithms_for(const BenchShape& shape, const Options& o) {
   if (o.algorithm != "all") return {o.algorithm};
@@ -81,14 +71,12 @@ std::vector<std::string> algorithms_for(const BenchShape& shape, const Options& 
   return names;
 }
 
-std::vector<Candidate> make_candidates(const Conv2DTranspose& layer, const BenchShape& shape, const Tensor& x, const Options& o) {
+std::vector<Candidate> make_candidates(const Conv2DTranspose& layer, const BenchShape& shape, const Options& o) {
   std::vector<Candidate> candidates;
   for (const std::string& algorithm : algorithms_for(shape, o)) {
-    Candidate c{layer.plan(shape.input, {.math = parse_math(o.math), .algorithm = algorithm}), {}, {}};
-    c.workspace = Tensor({static_cast<std::int64_t>(c.plan.workspace_bytes()) / 4 + 1});
-    c.y = Tensor(c.plan.output_shape(), x.dtype());
-    c.run(x);
-    c.calls = std::clamp<std::int64_t>(static_cast<std::int64_t>(kLeastSeconds / c.run(x)), 1, 100'000);
+    Candidate c{bench_pass(o.pass, layer, shape.input, parse_dtype(o.dtype), {.math = parse_math(o.math), .algorithm = algorithm})};
+    c.run();
+    c.calls = std::clamp<std::int64_t>(static_cast<std::int64_t>(kLeastSeconds / c.run()), 1, 100'000);
     candidates.push_back(std::move(c));
   }
   return candidates;
@@ -100,20 +88,18 @@ std::vector<Result> measure(const BenchShape& shape, const Options& o, int threa
     unbuilt.build(shape.input);
     return unbuilt;
   }();
-  const Tensor x = noise(shape.input, parse_dtype(o.dtype));
-  std::vector<Candidate> candidates = make_candidates(layer, shape, x, o);
+  std::vector<Candidate> candidates = make_candidates(layer, shape, o);
   double peak = 0;
   for (int round = 0; round < o.rounds; ++round) {
     peak = std::max(peak, peak_gflops(threads, isa));
-    for (Candidate& c : candidates) c.seconds.push_back(c.run(x));
+    for (Candidate& c : candidates) c.seconds.push_back(c.run());
   }
   std::vector<Result> results;
   for (Candidate& c : candidates) {
     std::ranges::sort(c.seconds);
-    const double bytes = static_cast<double>(x.byte_size() + layer.kernel().byte_size() + c.y.byte_size());
-    results.push_back({shape.name, shape.text(), c.plan.algorithm(), c.plan.reason(), c.seconds.front() * 1e3,
-                       c.seconds[c.seconds.size() / 2] * 1e3, shape.operations() / c.seconds.front() * 1e-9, peak,
-                       shape.operations() / bytes});
+    const double operations = c.pass.products * shape.operations();
+    results.push_back({shape.name, shape.text(), c.pass.algorithm, c.pass.reason, c.seconds.front() * 1e3,
+                       c.seconds[c.seconds.size() / 2] * 1e3, operations / c.seconds.front() * 1e-9, peak, operations / c.pass.bytes});
   }
   return results;
 }
@@ -144,7 +130,7 @@ Run measure_all(const std::vector<BenchShape>& shapes, const Options& o) {
 std::string json_of(const Run& run, const Options& o) {
   Config::List list;
   for (const Result& r : run.results)
-    list.push_back(Config::dict({{"name", r.name}, {"algorithm", r.algorithm}, {"threads", run.threads}, {"math", o.math},
+    list.push_back(Config::dict({{"name", r.name}, {"pass", o.pass}, {"algorithm", r.algorithm}, {"threads", run.threads}, {"math", o.math},
                                  {"dtype", o.dtype}, {"ms_min", r.ms_min}, {"ms_median", r.ms_median}, {"gflops", r.gflops},
                                  {"peak_fraction", r.gflops / r.peak}, {"reason", r.reason}}));
   return Config::dict({{"version", std::string(version())}, {"isa", default_isa()}, {"threads", run.threads}, {"peak_gflops", run.peak},
@@ -152,8 +138,8 @@ std::string json_of(const Run& run, const Options& o) {
 }
 
 void print(const Run& run, const Options& o) {
-  std::cout << default_isa() << ", " << run.threads << (run.threads == 1 ? " thread, " : " threads, ") << o.dtype << ", math " << o.math
-            << ": FMA peak " << fixed(run.peak, 1) << " GFLOP/s, copy rate " << fixed(run.copy, 1) << " GB/s\n\n";
+  std::cout << default_isa() << ", " << run.threads << (run.threads == 1 ? " thread, " : " threads, ") << o.dtype << ", pass " << o.pass
+            << ", math " << o.math << ": FMA peak " << fixed(run.peak, 1) << " GFLOP/s, copy rate " << fixed(run.copy, 1) << " GB/s\n\n";
   Table table({"layer", "shape", "algorithm", "ms", "median", "GFLOP/s", "of peak", "why"}, "00011110");
   double log_sum = 0;
   for (const Result& r : run.results) {
@@ -179,6 +165,8 @@ void bench(const Options& o) {
   std::erase_if(shapes, [&](const BenchShape& s) { return !o.only.empty() && s.name.find(o.only) == std::string::npos; });
   if (shapes.empty()) throw ArgumentError("only", base::cat("no layer's name holds '", base::escaped(o.only), "'"));
   if (o.list) return list_algorithms(shapes, o);
+  if (o.pass != "forward" && !o.algorithm.empty())
+    throw ArgumentError("algorithm", base::cat("Only the forward pass takes an algorithm. Received: pass=", o.pass, ", algorithm=", base::escaped(o.algorithm)));
   const Run run = measure_all(shapes, o);
   print(run, o);
   if (!o.json.empty()) write_file(o.json, std::string_view(json_of(run, o)));
@@ -196,6 +184,8 @@ Command add_bench(CLI::App& root) {
   const auto o = std::make_shared<Options>();
   app->add_option("--shapes", o->shapes, "CSV file: name,n,h,w,c,f,kh,kw,sh,sw,padding,activation (default: a few typical layers)");
   app->add_option("--only", o->only, "Only layers whose name holds this text");
+  app->add_option("--pass", o->pass, "forward; dx or dw, the gradient of the input or of the kernel; train: forward, dx, dw and that of the bias")
+      ->check(CLI::IsMember({"forward", "dx", "dw", "train"}))->capture_default_str();
   app->add_option("--math", o->math, "fast or exact")->capture_default_str();
   app->add_option("--dtype", o->dtype, "float32, float64, float16 or bfloat16")->capture_default_str();
   app->add_option("--algorithm", o->algorithm, "Force an algorithm, or all (default: the plan chooses)");

@@ -323,7 +323,17 @@ class Bench(CliTest):
         text = self.good("bench", "--only", "page", "--rounds", "1", "--algorithm", "phase_gemm", "--dtype", "float64")
         self.assertRegex(text, r"page_example.*phase_gemm")
 
+    def test_passes(self):
+        csv = self.shapes(self.HEADER + "small,1,4,4,16,8,2,2,2,2,valid,relu\n")
+        for name, products in (("forward", 1), ("dx", 1), ("dw", 1), ("train", 3)):
+            self.good("bench", "--shapes", csv, "--rounds", "1", "--pass", name, "--json", "r.json")
+            result = json.loads(self.bytes("r.json"))["results"][0]
+            self.assertEqual(result["pass"], name)
+            operations = products * 2 * 4 * 4 * 16 * 8 * 4
+            self.assertAlmostEqual(result["gflops"], operations / result["ms_min"] * 1e-6, delta=1e-6 * result["gflops"])
+
     def test_errors(self):
+        self.fails(2, "forward pass", "bench", "--only", "page", "--pass", "dw", "--algorithm", "winograd")
         self.fails(3, "line 1", "bench", "--shapes", self.shapes("name,h\n"))
         self.fails(3, "line 2", "bench", "--shapes", self.shapes(self.HEADER + "a,1,4,4,16,8,2,2,2,2,full,relu\n"))
         self.fails(3, "'0'", "bench", "--shapes", self.shapes(self.HEADER + "a,1,4,4,16,8,0,2,2,2,same,relu\n"))

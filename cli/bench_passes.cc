@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bench_passes.h"
+
+#include <memory>
+
+#include "ops/conv_transpose.h"
+
+namespace upconv::cli {
+namespace {
+
+/// Numbers without structure, the same on every machine.
+Tensor noise(const Shape& shape, DType dtype) {
+  Tensor t(shape);
+  std::uint32_t state = 1;
+  for (float& v : t.span<float>()) {
+    state = state * 1664525u + 1013904223u;
+    v = static_cast<float>(state >> 8) * 0x1p-23f - 1;
+  }
+  return dtype == DType::float32 ? std::move(t) : t.cast(dtype);
+}
+
+BenchPass forward(const Conv2DTranspose& layer, const Tensor& x, const ExecutionOptions& options) {
+  const Conv2DTranspose::Plan plan = layer.plan(x.shape(), options);
+  const auto y = std::make_shared<Tensor>(plan.output_shape(), x.dtype());
+  const auto workspace = std::make_shared<Tensor>(Shape{static_cast<std::int64_t>(plan.workspace_bytes()) / 4 + 1});
+  return {[=] { plan.run(x, *y, workspace->bytes()); }, plan.algorithm(), plan.reason(), 1, 0};
+}
+
+BenchPass gradient(bool of_input, const Conv2DTranspose& layer, const Tensor& x, const Shape& output, const ExecutionOptions& options) {
+  const Conv2DTransposeOptions& o = layer.options();
+  const ops::Geometry g = ops::make_geometry(x.shape(), layer.kernel().shape(),
+                                             {.strides = o.strides, .padding = parse_padding(o.padding)});
+  const Tensor kernel = layer.kernel().cast(x.dtype()), dy = noise(output, x.dtype());
+  const auto result = std::make_shared<Tensor>(of_input ? x.shape() : kernel.shape(), x.dtype());
+  ops::GradientOutputs outputs;
+  (of_input ? outputs.input : outputs.kernel) = result->bytes();
+  return {[=] {
+            (void)result;
+            ops::conv_transpose_gradients(g, x.dtype(), x.bytes(), kernel.bytes(), dy.bytes(), outputs, options);
+          },
+          "", "", 1, 0};
+}
+
+BenchPass train(const Conv2DTranspose& layer, const Tensor& x, const Shape& output, const ExecutionOptions& options) {
+  const Tensor dy = noise(output, x.dtype());
+  const auto own = std::make_shared<Conv2DTranspose>(layer);
+  return {[=] {
+            const auto [y, tape] = own->forward(x, {.execution = options});
+            own->backward(dy, tape, {.execution = options});
+          },
+          "", "", 3, 0};
+}
+
+}  // namespace
+
+BenchPass bench_pass(const std::string& pass, const Conv2DTranspose& layer, const Shape& input, DType dtype, const ExecutionOptions& options) {
+  const Tensor x = noise(input, dtype);
+  const Shape output = layer.compute_output_shape(input);
+  BenchPass made = pass == "forward" ? forward(layer, x, options)
+                   : pass == "train" ? train(layer, x, output, options)
+                                     : gradient(pass == "dx", layer, x, output, options);
+  made.bytes = static_cast<double>(size_of(dtype)) * static_cast<double>(input.elements() + layer.kernel().elements() + output.elements());
+  return made;
+}
+
+}  // namespace upconv::cli
