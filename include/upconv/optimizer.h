@@ -118,6 +118,10 @@ struct OptimizerVariable {
 class UPCONV_EXPORT Optimizer {
  public:
   Optimizer(OptimizerAlgorithm algorithm, OptimizerOptions options = {});          ///< throws ArgumentError
+  template <class Algorithm>
+    requires std::is_constructible_v<OptimizerAlgorithm, Algorithm>
+  Optimizer(Algorithm algorithm, OptimizerOptions options = {}) : Optimizer(OptimizerAlgorithm(std::move(algorithm)), std::move(options)) {}
+  Optimizer(const char* name);                         ///< "adam", ...: from_config(name)
   Optimizer(Optimizer&&) noexcept;
   Optimizer& operator=(Optimizer&&) noexcept;
   ~Optimizer();

@@ -140,6 +140,8 @@ Optimizer Optimizer::from_config(const Config& identifier) {
   return Optimizer(algorithm_from(base::lower(inside.class_name), inside.config), std::move(options));
 }
 
+Optimizer::Optimizer(const char* name) : Optimizer(from_config(Config(name))) {}
+
 std::string_view Optimizer::class_name() const noexcept {
   return impl_->options.loss_scaling ? "LossScaleOptimizer" : nn::optimizer_class_name(impl_->algorithm);
 }

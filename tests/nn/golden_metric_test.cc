@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every metric after two updates beside real Keras, and what a metric promises to a trainer.
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "base/element.h"
+#include "support/golden.h"
+#include "upconv/error.h"
+#include "upconv/metric.h"
+
+namespace upconv {
+namespace {
+
+using test::Json;
+
+Tensor tensor_of(const Json& array) {
+  const auto dims = array.at("shape").get<std::vector<std::int64_t>>();
+  Tensor t{Shape(std::span(dims))};
+  for (std::int64_t i = 0; i < t.elements(); ++i) base::write_element(t, i, array.at("values")[static_cast<std::size_t>(i)].get<double>());
+  return t;
+}
+
+TEST(GoldenMetrics, ResultsAsKeras) {
+  std::ifstream file(UPCONV_SOURCE_DIR "/tests/data/golden/metrics.json");
+  const Json cases = Json::parse(file).at("cases");
+  EXPECT_EQ(cases.size(), 48u);
+  for (const Json& c : cases) {
+    SCOPED_TRACE(c.at("class").get<std::string>() + " " + c.at("config").dump() + " " + c.at("weighted").dump());
+    Metric metric = Metric::from_config(Config::dict({{"class_name", c.at("class").get<std::string>()}, {"config", test::to_config(c.at("config"))}}));
+    EXPECT_EQ(metric.name(), c.at("config").at("name").get<std::string>());
+    EXPECT_EQ(metric.result(), 0);
+    for (const Json& update : c.at("updates")) {
+      const Tensor weight = tensor_of(update[2]);
+      metric.update(tensor_of(update[0]), tensor_of(update[1]), c.at("weighted").get<bool>() ? &weight : nullptr);
+    }
+    const double expected = c.at("result").get<double>();
+    EXPECT_NEAR(metric.result(), expected, 2e-6 * std::max(1.0, std::abs(expected)));       // Keras sums in float32
+    EXPECT_EQ(Metric::from_config(metric.serialize()).get_config(), metric.get_config());
+    // The sums of two halves are the sum of the whole.
+    Metric first = metric, second = metric;
+    first.reset(), second.reset();
+    std::size_t i = 0;
+    for (const Json& update : c.at("updates")) {
+      const Tensor weight = tensor_of(update[2]);
+      (i++ ? second : first).update(tensor_of(update[0]), tensor_of(update[1]), c.at("weighted").get<bool>() ? &weight : nullptr);
+    }
+    for (std::size_t k = 0; k < first.state().size(); ++k) first.state()[k] += second.state()[k];
+    EXPECT_NEAR(first.result(), metric.result(), 1e-12 * std::max(1.0, std::abs(expected)));
+  }
+}
+
+TEST(Metric, AccuracyFitsTheFirstBatch) {
+  const auto chosen = [](const Shape& t, const Shape& p) {
+    Metric metric("accuracy");
+    metric.update(Tensor(t), Tensor(p));
+    EXPECT_EQ(metric.name(), "accuracy");
+    return std::string(metric.class_name());
+  };
+  EXPECT_EQ(chosen({4, 1}, {4, 1}), "BinaryAccuracy");
+  EXPECT_EQ(chosen({4, 3}, {4, 3}), "CategoricalAccuracy");
+  EXPECT_EQ(chosen({4, 1}, {4, 3}), "SparseCategoricalAccuracy");
+  EXPECT_EQ(chosen({4, 2, 2}, {4, 2, 2, 3}), "SparseCategoricalAccuracy");
+}
+
+TEST(Metric, NamesAndErrors) {
+  EXPECT_EQ(Metric("mse").name(), "mse");
+  EXPECT_EQ(Metric("mse").class_name(), "MeanSquaredError");
+  EXPECT_EQ(Metric("psnr").class_name(), "PSNR");
+  EXPECT_THROW(Metric("accurracy"), ArgumentError);
+  EXPECT_THROW(Metric::from_config(Config::dict({{"class_name", "MeanIoU"}, {"config", Config(Config::Dict{})}})), ArgumentError);
+  EXPECT_THROW(Metric("mse").update(Tensor({2, 3}), Tensor({2, 4})), ArgumentError);
+  EXPECT_THROW(Metric("ssim").update(Tensor({1, 5, 5, 1}), Tensor({1, 5, 5, 1})), ArgumentError);
+  Metric accuracy("categorical_accuracy");
+  accuracy.update(Tensor({0, 3}), Tensor({0, 3}));
+  EXPECT_EQ(accuracy.result(), 0);
+}
+
+}  // namespace
+}  // namespace upconv
