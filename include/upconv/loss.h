@@ -35,13 +35,15 @@ struct BinaryFocalCrossentropy {
   int axis = -1;
 };
 struct CategoricalCrossentropy { bool from_logits = false; double label_smoothing = 0; int axis = -1; };
-/// y_true holds class numbers: the shape of y_pred without its last axis, or with a last axis of 1.
+/// y_true holds class numbers: the shape of y_pred without its last axis, or with a last axis of 1. A number that is no
+/// class has the loss 0.
 struct SparseCategoricalCrossentropy { bool from_logits = false; std::optional<int> ignore_class = {}; int axis = -1; };
 struct CategoricalFocalCrossentropy { double alpha = 0.25, gamma = 2; bool from_logits = false; double label_smoothing = 0; int axis = -1; };
 struct CategoricalGeneralizedCrossEntropy { double q = 0.5; };             ///< y_true as for SparseCategoricalCrossentropy
 struct KLDivergence {};
 struct Poisson {};
 struct CosineSimilarity { int axis = -1; };
+/// Hinge and SquaredHinge take labels -1 and 1; 0 and 1 mean these where a batch (or piece of one) has no others.
 struct Hinge {};
 struct SquaredHinge {};
 struct CategoricalHinge {};
@@ -54,8 +56,8 @@ using LossFunction =
     std::variant<losses::MeanSquaredError, losses::MeanAbsoluteError, losses::MeanAbsolutePercentageError,
                  losses::MeanSquaredLogarithmicError, losses::Huber, losses::LogCosh, losses::BinaryCrossentropy,
                  losses::BinaryFocalCrossentropy, losses::CategoricalCrossentropy, losses::SparseCategoricalCrossentropy,
-                 losses::CategoricalFocalCrossentropy, losses::CategoricalGeneralizedCrossEntropy, losses::KLDivergence, losses::Poisson, losses::CosineSimilarity, losses::Hinge, losses::SquaredHinge,
-                 losses::CategoricalHinge, losses::Dice, losses::Tversky>;
+                 losses::CategoricalFocalCrossentropy, losses::CategoricalGeneralizedCrossEntropy, losses::KLDivergence,
+                 losses::Poisson, losses::CosineSimilarity, losses::Hinge, losses::SquaredHinge, losses::CategoricalHinge, losses::Dice, losses::Tversky>;
 
 /// A loss. A value; its member functions may be called from any number of threads at once.
 class UPCONV_EXPORT Loss {
@@ -77,15 +79,18 @@ class UPCONV_EXPORT Loss {
   Config get_config() const;                                             ///< Keras's, in Keras's key order
   Config serialize() const;                                              ///< {"module", "class_name", "config", "registered_name"}
 
-  /// The losses before the reduction: y_pred's shape without the axes the loss reduces. y_true is converted to y_pred's
-  /// dtype and, where Keras does that, squeezed or expanded by a last axis of 1. Throws ArgumentError on shapes that differ.
+  /// The losses before the reduction, weighted: y_pred's shape without the axes the loss reduces, broadcast with
+  /// sample_weight's (a weight a sample, of shape (n), always belongs to the first axis; Keras refuses it for images).
+  /// Computed in float32, as in Keras, or in float64 where y_pred is. y_true, y_pred and sample_weight are squeezed or
+  /// expanded by a last axis of 1 where Keras does that. Throws ArgumentError on shapes that differ (Keras broadcasts some).
   Tensor values(ConstTensorView y_true, ConstTensorView y_pred, const Tensor* sample_weight = nullptr) const;
-  /// The reduced loss of a batch (the sum of values() for Reduction::none). An empty batch gives 0.
+  /// The reduced loss of a batch (the sum of values() for Reduction::none). An empty batch gives 0,
+  /// but 1 where one number is made of all samples together (see separable).
   double operator()(ConstTensorView y_true, ConstTensorView y_pred, const Tensor* sample_weight = nullptr) const;
 
   struct Evaluation {
     double value;                ///< this batch's part: the parts of all pieces of a batch add up to its loss
-    Tensor gradient;             ///< d value / d y_pred, times `scale`; shape and dtype of y_pred
+    Tensor gradient;             ///< d value / d y_pred, times `scale`; shape of y_pred, and its dtype by one rounding
   };
   /// Value and gradient of a batch, or of a piece of one: `denominator` is what the reduction divides by, added up over all
   /// pieces (0: this piece's own). `scale` multiplies the gradient (a loss scale, a loss weight).
@@ -93,7 +98,8 @@ class UPCONV_EXPORT Loss {
                       double scale = 1) const;
   /// What the reduction of such a batch divides by: the number of loss values, the sum of their weights, or 1.
   double denominator(ConstTensorView y_true, ConstTensorView y_pred, const Tensor* sample_weight = nullptr) const;
-  /// False where one number depends on all samples together (Dice and Tversky without an axis): a batch cannot be cut then.
+  /// False where one number depends on all samples together (Dice and Tversky without an axis, any loss along axis 0):
+  /// a batch cannot be cut then.
   bool separable() const noexcept;
 
  private:

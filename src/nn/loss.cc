@@ -1,224 +1,172 @@
 // SPDX-License-Identifier: Apache-2.0
-// Losses of whole batches: lines of y_pred give values, weights and the reduction give each value a coefficient, and the
-// loss is the sum of their products.
-#include <cmath>
+// A loss of a batch: shapes are matched as Keras matches them, the batch is cut into lines along the loss's axis, blocks of
+// lines are computed (loss_functions.cc), weighted and added up in double. A line's value and gradient do not depend on
+// the lines beside it, so a batch may be evaluated in pieces.
+#include "upconv/loss.h"
+
+#include <algorithm>
 
 #include "base/lines.h"
-#include "base/text.h"
 #include "nn/loss_functions.h"
-#include "upconv/error.h"
+#include "nn/loss_shapes.h"
 
 namespace upconv {
 
 namespace {
 
-using namespace losses;
-
-/// The axes over which one value is formed; empty: all of them at once.
-struct AxesOf {
-  std::vector<int> operator()(const Dice& o) const { return o.axis.value_or(std::vector<int>{}); }
-  std::vector<int> operator()(const Tversky& o) const { return o.axis.value_or(std::vector<int>{}); }
-  std::vector<int> operator()(const CategoricalGeneralizedCrossEntropy&) const { return {-1}; }
-  template <class L> std::vector<int> operator()(const L& o) const {
-    if constexpr (requires { o.axis; }) return {o.axis};
-    else return {-1};
+/// Where the lines of a tensor are: one after another, or gathered.
+class LineAccess {
+ public:
+  LineAccess(const Shape& shape, const std::vector<int>& axes) {
+    lines_ = length_ = 1;
+    bool last = true;                                       // the axes are the last ones: lines lie one after another
+    for (std::size_t axis = shape.rank(); axis-- > 0;) {
+      const bool along = std::find(axes.begin(), axes.end(), static_cast<int>(axis)) != axes.end();
+      (along ? length_ : lines_) *= shape[axis];
+      if (!along) last = false;
+      contiguous_ = contiguous_ && (last || !along || shape[axis] == 1);
+    }
+    if (!contiguous_) offsets_ = base::lines_along(shape, axes);
   }
+
+  std::int64_t lines() const { return lines_; }
+  std::int64_t length() const { return length_; }
+
+  /// Lines first, ..., first + count - 1 one after another: in place, or in `room`.
+  template <class T>
+  const T* read(const T* data, std::int64_t first, std::int64_t count, std::vector<T>& room) const {
+    if (contiguous_) return data + first * length_;
+    room.resize(static_cast<std::size_t>(count * length_));
+    for (std::int64_t k = 0; k < length_; ++k)              // neighbouring lines are neighbours in memory
+      for (std::int64_t i = 0; i < count; ++i) room[static_cast<std::size_t>(i * length_ + k)] = data[offset(first + i, k)];
+    return room.data();
+  }
+  /// Where to write these lines' gradient; `write` puts it in place.
+  template <class T>
+  T* room_for(T* data, std::int64_t first, std::int64_t count, std::vector<T>& room) const {
+    if (!data || contiguous_) return data ? data + first * length_ : nullptr;
+    room.resize(static_cast<std::size_t>(count * length_));
+    return room.data();
+  }
+  template <class T>
+  void write(T* data, std::int64_t first, std::int64_t count, const std::vector<T>& room) const {
+    if (!data || contiguous_) return;
+    for (std::int64_t k = 0; k < length_; ++k)
+      for (std::int64_t i = 0; i < count; ++i) data[offset(first + i, k)] = room[static_cast<std::size_t>(i * length_ + k)];
+  }
+
+ private:
+  std::int64_t offset(std::int64_t line, std::int64_t k) const {
+    return offsets_.starts[static_cast<std::size_t>(line)] + offsets_.steps[static_cast<std::size_t>(k)];
+  }
+  std::int64_t lines_ = 1, length_ = 1;
+  bool contiguous_ = true;
+  base::Lines offsets_;
 };
 
-bool is_sparse(const LossFunction& f) {
-  return std::holds_alternative<SparseCategoricalCrossentropy>(f) || std::holds_alternative<CategoricalGeneralizedCrossEntropy>(f);
-}
-
-Shape without(const Shape& shape, const std::vector<int>& axes) {
-  Shape rest;
-  for (std::size_t axis = 0; axis < shape.rank(); ++axis)
-    if (std::find(axes.begin(), axes.end(), static_cast<int>(axis)) == axes.end()) rest.push_back(shape[axis]);
-  return rest;
-}
-
-std::vector<int> normalized_axes(const LossFunction& function, const Shape& shape) {
-  std::vector<int> axes = std::visit(AxesOf{}, function);
-  const int rank = static_cast<int>(shape.rank());
-  for (int& axis : axes) {
-    if (axis < -rank || axis >= rank)
-      throw ArgumentError("axis", base::cat("The loss's axis ", axis, " is out of bounds for y_pred of shape ", shape.str(), "."));
-    if (axis < 0) axis += rank;
-  }
-  if (axes.empty())
-    for (int axis = 0; axis < rank; ++axis) axes.push_back(axis);
-  return axes;
-}
-
-/// y_true in the shape that meets y_pred's: a last axis of 1 is dropped or added, as Keras squeezes and expands.
-Shape matched_target(const Loss& loss, bool sparse, const Shape& target, const Shape& predicted, const std::vector<int>& axes) {
-  const Shape wanted = sparse ? without(predicted, axes) : predicted;
-  Shape with_one = wanted;
-  with_one.push_back(1);
-  if (target == wanted || target == with_one) return wanted;
-  if (!sparse && wanted.rank() > 0 && wanted.back() == 1 && target == Shape(std::span(wanted.begin(), wanted.rank() - 1))) return wanted;
-  throw ArgumentError("y_true", base::cat("The loss '", loss.name(), "' needs y_true of shape ", wanted.str(), " for y_pred of shape ", predicted.str(),
-                                          ". Received: y_true.shape=", target.str(), ", y_pred.shape=", predicted.str(), "."));
-}
-
-/// The shape of values * sample_weight, aligned from the right as NumPy does, after Keras's squeeze of a last axis of 1. A
-/// weight a sample, of shape (n), belongs to the first axis.
-struct Weighting {
-  Shape values, weights, product;
-  Weighting(const Shape& values_, const Tensor* sample_weight) : values(values_), product(values_) {
-    if (!sample_weight) return;
-    weights = sample_weight->shape();
-    if (weights.rank() == values.rank() + 1 && weights.back() == 1) weights = Shape(std::span(weights.begin(), weights.rank() - 1));
-    if (weights.rank() == 1 && values.rank() > 1 && weights[0] == values[0])
-      while (weights.rank() < values.rank()) weights.push_back(1);
-    const auto refuse = [&] {
-      throw ArgumentError("sample_weight", base::cat("The sample weights must be broadcastable to the loss values of shape ", values.str(),
-                                                     ". Received: ", sample_weight->shape().str(), "."));
-    };
-    const std::size_t rank = std::max(values.rank(), weights.rank());
-    product = Shape();
-    for (std::size_t axis = 0; axis < rank; ++axis) {
-      const std::int64_t a = dim(values, axis, rank), b = dim(weights, axis, rank);
-      if (a != b && a != 1 && b != 1) refuse();
-      product.push_back(a == 1 ? b : a);
-    }
-  }
-  static std::int64_t dim(const Shape& s, std::size_t axis, std::size_t rank) { return axis + s.rank() < rank ? 1 : s[axis + s.rank() - rank]; }
-  /// The place in a tensor of shape `s` of element i of the product.
-  std::int64_t place(const Shape& s, std::int64_t i) const {
-    std::int64_t at = 0, stride = 1;
-    for (std::size_t axis = product.rank(); axis-- > 0; i /= product[axis]) {
-      const std::int64_t size = dim(s, axis, product.rank());
-      if (size != 1) at += i % product[axis] * stride;
-      stride *= size;
-    }
-    return at;
-  }
-};
-
-/// A batch of a loss, in the arithmetic of T.
 template <class T>
-struct Work {
-  std::vector<int> axes;
-  base::Lines lines;
-  Shape value_shape;
-  std::vector<T> t, p;
-  std::vector<bool> valid = {};              // of each value; empty where no class is ignored
+struct Batch {
+  const LossFunction& function;
+  const nn::LossShapes& shapes;
+  const nn::LineWeights& weights;
+  const T *y_true, *y_pred;
 
-  Work(const Loss& loss, const LossFunction& function, ConstTensorView y_true, ConstTensorView y_pred)
-      : axes(normalized_axes(function, y_pred.shape)), lines(base::lines_along(y_pred.shape, axes)), value_shape(without(y_pred.shape, axes)) {
-    matched_target(loss, is_sparse(function), y_true.shape, y_pred.shape, axes);
-    t.resize(static_cast<std::size_t>(y_true.elements())), p.resize(static_cast<std::size_t>(y_pred.elements()));
-    convert(y_true, {t.data(), y_true.shape});
-    convert(y_pred, {p.data(), y_pred.shape});
-    const auto* sparse = std::get_if<SparseCategoricalCrossentropy>(&function);
-    if (sparse && sparse->ignore_class)
-      for (const T label : t) valid.push_back(label != static_cast<T>(*sparse->ignore_class));
-  }
-  std::int64_t valid_count() const { return std::count(valid.begin(), valid.end(), true); }
-  bool is_valid(std::size_t i) const { return valid.empty() || valid[i]; }
-
-  /// Values of all lines; `g` like y_pred, or null.
-  std::vector<double> values(const LossFunction& function, T* g) const {
-    nn::LineLoss<T> line_loss;
-    line_loss.hinge_labels_binary = std::all_of(t.begin(), t.end(), [](T x) { return x == 0 || x == 1; });
-    std::vector<double> out(lines.starts.size());
-    const bool sparse = is_sparse(function);
-    std::visit([&](const auto& f) {
-      for (std::size_t i = 0; i < out.size(); ++i) {
-        if (!is_valid(i)) continue;          // value and gradient stay 0
-        const std::int64_t at = lines.starts[i];
-        out[i] = line_loss(f, {t.data() + (sparse ? static_cast<std::int64_t>(i) : at), p.data() + at, g ? g + at : nullptr, lines.steps});
+  /// Adds up weight * value over all lines. `values` (a line each, unweighted) and `gradient` (that of the sum, times
+  /// `factor`) may be null.
+  double run(double factor, T* values, T* gradient) const {
+    constexpr std::int64_t kBlock = 4096;                   // elements: three such blocks stay in L1
+    const LineAccess access(shapes.y_pred, shapes.axes);
+    const std::int64_t lines = access.lines(), length = access.length();
+    const nn::LossContext context = nn::loss_context(function, shapes, y_true);
+    const std::int64_t block = std::max<std::int64_t>(1, kBlock / std::max<std::int64_t>(1, length));
+    std::vector<T> t_room, p_room, d_room, block_values(static_cast<std::size_t>(std::min(block, lines)));
+    double total = 0;
+    for (std::int64_t first = 0; first < lines; first += block) {
+      const std::int64_t count = std::min(block, lines - first);
+      nn::LossLines<T> l{count, length, shapes.class_numbers ? y_true + first : access.read(y_true, first, count, t_room),
+                         access.read(y_pred, first, count, p_room), block_values.data(), access.room_for(gradient, first, count, d_room),
+                         factor, weights.weight.empty() ? nullptr : weights.weight.data() + first};
+      nn::evaluate_lines(function, context, l);
+      for (std::int64_t i = 0; i < count; ++i) {
+        T& value = block_values[static_cast<std::size_t>(i)];
+        if (weights.masked(first + i)) {
+          value = 0;
+          if (l.gradient) std::fill_n(l.gradient + i * length, length, T(0));
+        }
+        total += weights.of(first + i) * static_cast<double>(value);
       }
-    }, function);
-    return out;
-  }
-
-  double denominator(Reduction reduction, const Tensor* sample_weight) const {
-    const Weighting weighting(value_shape, sample_weight);
-    if (reduction == Reduction::sum || reduction == Reduction::none || weighting.product.rank() == 0) return 1;
-    if (reduction != Reduction::mean_with_sample_weight || (!sample_weight && valid.empty()))
-      return static_cast<double>(valid.empty() ? weighting.product.elements() : valid_count());
-    if (valid.empty()) return sum_of(*sample_weight);
-    double sum = 0;
-    for (std::int64_t i = 0; i < weighting.product.elements(); ++i)
-      if (is_valid(static_cast<std::size_t>(weighting.place(value_shape, i)))) sum += weight_at(weighting, sample_weight, i);
-    return sum;
-  }
-  static double sum_of(const Tensor& weights) {
-    double sum = 0;
-    const Tensor w = weights.cast(DType::float64);
-    for (const double x : w.span<double>()) sum += x;
-    return sum;
-  }
-  static double weight_at(const Weighting& weighting, const Tensor* sample_weight, std::int64_t i) {
-    if (!sample_weight) return 1;
-    const std::int64_t at = weighting.place(weighting.weights, i);
-    return sample_weight->dtype() == DType::float32 ? static_cast<double>(sample_weight->data<float>()[at]) : sample_weight->cast(DType::float64).template data<double>()[at];
-  }
-  /// What each value is multiplied by in the sum: its weights, over the denominator.
-  std::vector<double> coefficients(const Tensor* sample_weight, double denominator) const {
-    const Weighting weighting(value_shape, sample_weight);
-    const double share = denominator == 0 ? 0 : 1 / denominator;         // Keras's divide_no_nan
-    std::vector<double> out(lines.starts.size(), sample_weight ? 0 : share);
-    Tensor wide = sample_weight ? sample_weight->cast(DType::float64) : Tensor();
-    for (std::int64_t i = 0; sample_weight && i < weighting.product.elements(); ++i)
-      out[static_cast<std::size_t>(weighting.place(value_shape, i))] += wide.data<double>()[weighting.place(weighting.weights, i)] * share;
-    return out;
+      access.write(gradient, first, count, d_room);
+      if (values) std::copy_n(block_values.data(), count, values + first);
+    }
+    return total;
   }
 };
 
-/// f(Work<T>) with the arithmetic of y_pred: float64 in double, everything else in float.
-template <class F>
-auto in_arithmetic_of(ConstTensorView y_pred, const Loss& loss, const LossFunction& function, ConstTensorView y_true, F f) {
-  if (y_pred.dtype == DType::float64) return f(Work<double>(loss, function, y_true, y_pred));
-  return f(Work<float>(loss, function, y_true, y_pred));
+/// `view` itself, or its copy in another dtype.
+ConstTensorView converted(ConstTensorView view, DType dtype, Tensor& room) {
+  if (view.dtype == dtype) return view;
+  room = Tensor::uninitialized(view.shape, dtype);
+  convert(view, room);
+  return room;
 }
+
+/// Everything that a loss is computed from, in the dtype it is computed in.
+struct Prepared {
+  Tensor room[2];
+  ConstTensorView y_true, y_pred;
+  nn::LossShapes shapes;
+  nn::LineWeights weights;
+
+  Prepared(const LossFunction& function, Reduction reduction, ConstTensorView t, ConstTensorView p, const Tensor* sample_weight)
+      : shapes(nn::match_shapes(function, t.shape, p.shape)) {
+    const DType dtype = p.dtype == DType::float64 ? DType::float64 : DType::float32;
+    y_true = converted(t, dtype, room[0]), y_pred = converted(p, dtype, room[1]);
+    weights = nn::line_weights(function, reduction, shapes, y_true, sample_weight);
+  }
+
+  double run(const LossFunction& function, double factor, void* values, void* gradient) const {
+    const auto of = [&]<class T>(T) {
+      return Batch<T>{function, shapes, weights, y_true.data<T>(), y_pred.data<T>()}.run(factor, static_cast<T*>(values), static_cast<T*>(gradient));
+    };
+    return y_pred.dtype == DType::float64 ? of(double()) : of(float());
+  }
+};
+
+/// 1 / denominator; a sum that nothing divides is 0, as Keras's divide_no_nan has it.
+double share_of(double denominator) { return denominator == 0 ? 0 : 1 / denominator; }
 
 }  // namespace
 
-bool Loss::separable() const noexcept {
-  const auto whole = [](const auto& o) {
-    if constexpr (requires { o.axis->size(); }) return !o.axis || std::find(o.axis->begin(), o.axis->end(), 0) != o.axis->end();
-    else return false;
-  };
-  return !std::visit(whole, function_);
+Tensor Loss::values(ConstTensorView y_true, ConstTensorView y_pred, const Tensor* sample_weight) const {
+  const Prepared batch(function_, Reduction::none, y_true, y_pred, sample_weight);
+  Tensor values(batch.shapes.values, batch.y_pred.dtype);
+  batch.run(function_, 1, values.bytes(), nullptr);
+  return nn::weighted(std::move(values), sample_weight);
 }
 
 double Loss::denominator(ConstTensorView y_true, ConstTensorView y_pred, const Tensor* sample_weight) const {
-  return in_arithmetic_of(y_pred, *this, function_, y_true, [&](const auto& work) { return work.denominator(reduction_, sample_weight); });
-}
-
-Loss::Evaluation Loss::evaluate(ConstTensorView y_true, ConstTensorView y_pred, const Tensor* sample_weight, double denominator, double scale) const {
-  return in_arithmetic_of(y_pred, *this, function_, y_true, [&]<class T>(const Work<T>& work) {
-    std::vector<T> g(work.p.size());
-    const std::vector<double> values = work.values(function_, g.data());
-    const std::vector<double> coefficients =
-        work.coefficients(sample_weight, denominator != 0 ? denominator : work.denominator(reduction_, sample_weight));
-    Evaluation e{0, Tensor::uninitialized(y_pred.shape, y_pred.dtype)};
-    for (std::size_t i = 0; i < values.size(); ++i) {
-      e.value += values[i] * coefficients[i];
-      const T by = static_cast<T>(coefficients[i] * scale);
-      for (const std::int64_t step : work.lines.steps) g[static_cast<std::size_t>(work.lines.starts[i] + step)] *= by;
-    }
-    convert({g.data(), y_pred.shape}, e.gradient);
-    return e;
-  });
+  return Prepared(function_, reduction_, y_true, y_pred, sample_weight).weights.denominator;
 }
 
 double Loss::operator()(ConstTensorView y_true, ConstTensorView y_pred, const Tensor* sample_weight) const {
-  return evaluate(y_true, y_pred, sample_weight).value;
+  const Prepared batch(function_, reduction_, y_true, y_pred, sample_weight);
+  const double share = share_of(batch.weights.denominator);
+  return share == 0 ? 0 : share * batch.run(function_, 0, nullptr, nullptr);
 }
 
-Tensor Loss::values(ConstTensorView y_true, ConstTensorView y_pred, const Tensor* sample_weight) const {
-  return in_arithmetic_of(y_pred, *this, function_, y_true, [&]<class T>(const Work<T>& work) {
-    const std::vector<double> values = work.values(function_, nullptr);
-    const Weighting weighting(work.value_shape, sample_weight);
-    Tensor out = Tensor::uninitialized(weighting.product, dtype_of<T>);
-    for (std::int64_t i = 0; i < out.elements(); ++i)
-      out.data<T>()[i] = static_cast<T>(values[static_cast<std::size_t>(weighting.place(work.value_shape, i))] *
-                                        work.weight_at(weighting, sample_weight, i));
-    return out;
-  });
+Loss::Evaluation Loss::evaluate(ConstTensorView y_true, ConstTensorView y_pred, const Tensor* sample_weight, double denominator,
+                                double scale) const {
+  const Prepared batch(function_, reduction_, y_true, y_pred, sample_weight);
+  const double share = share_of(denominator > 0 ? denominator : batch.weights.denominator);
+  Evaluation result{0, share == 0 ? Tensor(y_pred.shape, batch.y_pred.dtype) : Tensor::uninitialized(y_pred.shape, batch.y_pred.dtype)};
+  if (share != 0) result.value = share * batch.run(function_, share * scale, nullptr, result.gradient.bytes());
+  if (y_pred.dtype != result.gradient.dtype()) result.gradient = result.gradient.cast(y_pred.dtype);
+  return result;
+}
+
+bool Loss::separable() const noexcept {
+  const auto axes = nn::loss_axes(function_);
+  return axes && std::find(axes->begin(), axes->end(), 0) == axes->end();
 }
 
 }  // namespace upconv
