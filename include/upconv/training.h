@@ -79,6 +79,7 @@ struct TrainingContext {
   std::int64_t epoch = 0, epochs = 0;                  ///< counted from 0
   std::int64_t step = 0, steps = 0;                    ///< of this epoch
   std::int64_t batch_size = 0;
+  int rank = 0;                                        ///< only rank 0 writes files
   bool stop_training = false, interrupt = false;
 };
 

@@ -20,6 +20,11 @@ void read_version(KerasParts& parts, const Config& metadata) {
   if (const Config* version = metadata.find("keras_version"); version && version->is_string()) parts.keras_version = version->as_string();
 }
 
+void read_metadata(KerasParts& parts, Config metadata) {
+  read_version(parts, metadata);
+  parts.metadata = std::move(metadata);
+}
+
 Config parse_model(std::string_view text, const std::string& path, const std::string& where, const LoadLimits& limits) {
   Config model = parse_json(text, path, where, limits);
   if (!model.is_dict()) throw FileError(path, where, "is no JSON object");
@@ -39,7 +44,7 @@ KerasParts from_zip(const Bytes& file, const LoadLimits& limits) {
   const ZipReader zip(file, limits);
   if (!zip.has("config.json"))
     throw FileError(file.path(), "", zip.has("keras_metadata.pb") ? "is a TensorFlow SavedModel, which is not read" : "is a ZIP archive without config.json");
-  if (zip.has("metadata.json")) read_version(parts, parse_json(text_of(zip.read("metadata.json")), file.path(), "metadata.json", limits));
+  if (zip.has("metadata.json")) read_metadata(parts, parse_json(text_of(zip.read("metadata.json")), file.path(), "metadata.json", limits));
   parts.config = parse_model(text_of(zip.read("config.json")), file.path(), "config.json", limits);
   if (zip.has("model.weights.npz")) throw FileError(file.path(), "model.weights.npz", "weights in pickled NumPy form are not read");
   if (!zip.has("model.weights.h5")) throw FileError(file.path(), "model.weights.h5", "the weights are missing from the archive");
@@ -125,7 +130,7 @@ KerasParts from_folder(const std::string& path, const LoadLimits& limits) {
     parts.bytes += file.size();
     return parse_json(text_of(file.all(limits.json_bytes)), path, name, limits);
   };
-  read_version(parts, json("metadata.json"));
+  read_metadata(parts, json("metadata.json"));
   parts.config = json("config.json");
   const Bytes weights = Bytes::open(path + "/model.weights.h5");
   parts.bytes += weights.size();

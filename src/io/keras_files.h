@@ -13,8 +13,9 @@ namespace upconv::io {
 struct KerasParts {
   std::string path, layout;                // of the file; "a .keras archive", "legacy HDF5", ...
   std::string keras_version = "";          // "" where the file does not say
-  Config config;                           // {"class_name", "config", ...} of the model; null when the file has none
-  std::optional<Hdf5Node> weights;
+  Config metadata = {};                    // of metadata.json; null where there is none
+  Config config = {};                      // {"class_name", "config", ...} of the model; null when the file has none
+  std::optional<Hdf5Node> weights = {};
   std::int64_t bytes = 0;
   bool has_optimizer_state = false;
 

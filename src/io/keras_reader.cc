@@ -4,6 +4,7 @@
 
 #include "base/checked.h"
 #include "base/text.h"
+#include "io/keras_reader.h"
 #include "io/keras_weights.h"
 #include "upconv/error.h"
 #include "upconv/io.h"
@@ -26,22 +27,6 @@ void add_weights(KerasParts& parts, const LoadOptions& options) {
 const io::Hdf5Node& weights_of(const KerasParts& parts) {
   if (!parts.weights) throw FileError(parts.path, "", base::cat("is ", parts.layout, " without weights; give a weights file beside it"));
   return *parts.weights;
-}
-
-/// Shapes of all weights before the weights themselves are set: a build of the graph fails first on a bad shape.
-Model load(KerasParts parts, const LoadOptions& options) {
-  add_weights(parts, options);
-  const KerasEntry root = io::read_architecture(parts, options);
-  Model model = io::make_model(root, parts);
-  const std::vector<io::LayerWeights> weights = io::match_weights(root, weights_of(parts), parts.path);
-  for (const io::LayerWeights& layer : weights) io::check_shapes(layer, parts.path);
-  try {
-    if (std::all_of(model.inputs().begin(), model.inputs().end(), [](const ModelInput& in) { return in.shape.rank() > 0; })) model.build();
-  } catch (const ArgumentError& e) {
-    throw FileError(parts.path, "config.json", e.what());
-  }
-  for (const io::LayerWeights& layer : weights) io::set_weights(layer, parts.path);
-  return model;
 }
 
 const KerasEntry* find_layer(const KerasEntry& entry, const std::string& name, std::vector<std::string>& names) {
@@ -81,7 +66,30 @@ void describe(const KerasEntry& entry, int depth, const std::vector<io::LayerWei
   for (const KerasEntry& inner : entry.entries) describe(inner, depth + 1, weights, out);
 }
 
+Model load(KerasParts parts, const LoadOptions& options) {
+  add_weights(parts, options);
+  return io::model_of(parts, options);
+}
+
 }  // namespace
+
+namespace io {
+
+Model model_of(const KerasParts& parts, const LoadOptions& options) {
+  const KerasEntry root = read_architecture(parts, options);
+  Model model = make_model(root, parts);
+  const std::vector<LayerWeights> weights = match_weights(root, weights_of(parts), parts.path);
+  for (const LayerWeights& layer : weights) check_shapes(layer, parts.path);
+  try {
+    if (std::all_of(model.inputs().begin(), model.inputs().end(), [](const ModelInput& in) { return in.shape.rank() > 0; })) model.build();
+  } catch (const ArgumentError& e) {
+    throw FileError(parts.path, "config.json", e.what());
+  }
+  for (const LayerWeights& layer : weights) set_weights(layer, parts.path);
+  return model;
+}
+
+}  // namespace io
 
 Model load_model(const std::string& path, const LoadOptions& options) { return load(io::read_keras_file(path, options.limits), options); }
 

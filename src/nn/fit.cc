@@ -111,7 +111,7 @@ History Trainer::fit(const Dataset& data, const FitOptions& options) {
     throw ArgumentError("seed", base::cat("A resumed run goes on with its own seed ", position.seed, " and batch size ", position.batch_size,
                                           ". Received: seed ", options.seed, ", batch size ", options.batch_size, "."));
   impl_->resumes = false;
-  TrainingContext context{.trainer = *this, .epochs = options.epochs, .steps = run.epoch_steps, .batch_size = options.batch_size};
+  TrainingContext context{.trainer = *this, .epochs = options.epochs, .steps = run.epoch_steps, .batch_size = options.batch_size, .rank = impl_->rank()};
   History history;
   for (const auto& callback : options.callbacks) callback->on_train_begin(context);
   while (position.epoch < options.epochs && !context.stop_training && !context.interrupt) {

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "io/keras_files.h"
+
+namespace upconv::io {
+
+/// The model of a file's parts, with its weights. Shapes are judged before weights are set: a build of the graph fails first
+/// on a bad one. FileError.
+Model model_of(const KerasParts& parts, const LoadOptions& options);
+
+}  // namespace upconv::io

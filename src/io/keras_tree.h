@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// A model as Keras files see it: Keras 3's configuration, and the tree of entries that hold the model's own layers.
+#pragma once
+
+#include "io/keras_architecture.h"
+
+namespace upconv::io {
+
+struct KerasTree {
+  Config serialized;                         // {"module", "class_name", "config", "registered_name", "build_config", "compile_config"}
+  KerasEntry root;
+};
+
+/// A configuration that Keras wrote is kept, with the layers' own parts brought up to date; one of Keras 2, and a graph made in
+/// C++, is written anew, nested models in place. Throws ArgumentError for a model that no configuration can describe (a
+/// callable without a name).
+KerasTree keras_tree(const Model& model);
+
+}  // namespace upconv::io
