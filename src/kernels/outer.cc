@@ -1,102 +1,84 @@
 // SPDX-License-Identifier: Apache-2.0
-// A 6 x 2-vector register tile: twelve accumulators, two loads of the packed panel and six broadcasts a pixel. Fewer rows
-// are separate functions (templates on the number of rows, never inlined into each other), so that no accumulator spills.
+// Like the tiles of tiles-inl.h: every (rows, vectors) pair a function of its own, K unrolled once, vectors of b pinned.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/outer.cc"
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
-#include <algorithm>
-
 #include "kernels/dispatch.h"
 #include "kernels/outer.h"
+#include "kernels/tiles-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace upconv::kernels::HWY_NAMESPACE {
 
-namespace hn = hwy::HWY_NAMESPACE;
-
-constexpr std::int64_t kLongestChain = 256;
-
-template <class T> using Tag = hn::ScalableTag<T>;
-
-std::int64_t PanelWidthFloat() { return static_cast<std::int64_t>(2 * hn::Lanes(Tag<float>())); }
-std::int64_t PanelWidthDouble() { return static_cast<std::int64_t>(2 * hn::Lanes(Tag<double>())); }
-
-/// One rectangle of at most kLongestChain pixels, summed in registers, stored to tile[rows][width].
-template <int kRows, class T>
-HWY_NOINLINE void Tile(const OuterRectangle<T>& r, T* HWY_RESTRICT tile) {
-  const Tag<T> d;
-  const std::size_t lanes = hn::Lanes(d);
-  using V = hn::Vec<Tag<T>>;
-  V c00 = hn::Zero(d), c01 = c00, c10 = c00, c11 = c00, c20 = c00, c21 = c00;
-  V c30 = c00, c31 = c00, c40 = c00, c41 = c00, c50 = c00, c51 = c00;
-  for (std::int64_t i = 0; i < r.rows; ++i) {
-    const T* HWY_RESTRICT a = r.a + i * r.a_row;
-    const T* HWY_RESTRICT b = r.b + i * r.b_row * static_cast<std::int64_t>(2 * lanes);
-    for (std::int64_t j = 0; j < r.columns; ++j) {
-      const V b0 = hn::LoadU(d, b), b1 = hn::LoadU(d, b + lanes);
-      V v = hn::Set(d, a[0]);
-      c00 = hn::MulAdd(v, b0, c00), c01 = hn::MulAdd(v, b1, c01);
-      if constexpr (kRows > 1) v = hn::Set(d, a[1]), c10 = hn::MulAdd(v, b0, c10), c11 = hn::MulAdd(v, b1, c11);
-      if constexpr (kRows > 2) v = hn::Set(d, a[2]), c20 = hn::MulAdd(v, b0, c20), c21 = hn::MulAdd(v, b1, c21);
-      if constexpr (kRows > 3) v = hn::Set(d, a[3]), c30 = hn::MulAdd(v, b0, c30), c31 = hn::MulAdd(v, b1, c31);
-      if constexpr (kRows > 4) v = hn::Set(d, a[4]), c40 = hn::MulAdd(v, b0, c40), c41 = hn::MulAdd(v, b1, c41);
-      if constexpr (kRows > 5) v = hn::Set(d, a[5]), c50 = hn::MulAdd(v, b0, c50), c51 = hn::MulAdd(v, b1, c51);
-      a += r.a_col;
-      b += 2 * lanes;
+template <class T, int kRows, int kVectors>
+HWY_NOINLINE void RunOuter(const OuterTask<T>& t) {
+  const hn::ScalableTag<T> d;
+  using V = hn::Vec<hn::ScalableTag<T>>;
+  constexpr std::size_t kLanes = hn::MaxLanes(hn::ScalableTag<T>());
+  V sum[kRows][kVectors];
+  UPCONV_UNROLL
+  for (int m = 0; m < kRows; ++m) {
+    UPCONV_UNROLL
+    for (int v = 0; v < kVectors; ++v) sum[m][v] = hn::Zero(d);
+  }
+  const T* HWY_RESTRICT b = t.b;
+  const std::int64_t step = t.step, count = t.count, offset = t.a_offset;
+  const T* const* HWY_RESTRICT pointers = t.a;
+  for (std::int64_t k = 0; k < count; ++k, b += step) {
+    const T* HWY_RESTRICT a = pointers[k] + offset;
+    V column[kVectors];
+    UPCONV_UNROLL
+    for (int v = 0; v < kVectors; ++v) {
+      column[v] = hn::LoadU(d, b + static_cast<std::size_t>(v) * kLanes);
+      Pin(column[v]);
+    }
+    UPCONV_UNROLL
+    for (int m = 0; m < kRows; ++m) {
+      const V row = hn::Set(d, a[m]);
+      UPCONV_UNROLL
+      for (int v = 0; v < kVectors; ++v) sum[m][v] = hn::MulAdd(row, column[v], sum[m][v]);
     }
   }
-  const auto store = [&](int m, V lo, V hi) HWY_ATTR {
-    hn::StoreU(lo, d, tile + static_cast<std::size_t>(m) * 2 * lanes);
-    hn::StoreU(hi, d, tile + static_cast<std::size_t>(m) * 2 * lanes + lanes);
-  };
-  store(0, c00, c01);
-  if constexpr (kRows > 1) store(1, c10, c11);
-  if constexpr (kRows > 2) store(2, c20, c21);
-  if constexpr (kRows > 3) store(3, c30, c31);
-  if constexpr (kRows > 4) store(4, c40, c41);
-  if constexpr (kRows > 5) store(5, c50, c51);
+  const auto columns = static_cast<std::size_t>(t.columns);
+  UPCONV_UNROLL
+  for (int v = 0; v < kVectors; ++v) {
+    const std::size_t begin = static_cast<std::size_t>(v) * kLanes;
+    if (begin >= columns) continue;
+    const auto mask = hn::FirstN(d, columns - begin);
+    UPCONV_UNROLL
+    for (int m = 0; m < kRows; ++m) {
+      T* HWY_RESTRICT c = t.c + m * t.ld + begin;
+      if (columns >= begin + kLanes) hn::StoreU(t.add ? hn::Add(hn::LoadU(d, c), sum[m][v]) : sum[m][v], d, c);
+      else hn::BlendedStore(t.add ? hn::Add(hn::MaskedLoad(mask, d, c), sum[m][v]) : sum[m][v], mask, d, c);
+    }
+  }
 }
 
-template <class T>
-void RunTile(const OuterRectangle<T>& r, std::int64_t rows, T* tile) {
-  switch (rows) {
-    case 1: return Tile<1>(r, tile);
-    case 2: return Tile<2>(r, tile);
-    case 3: return Tile<3>(r, tile);
-    case 4: return Tile<4>(r, tile);
-    case 5: return Tile<5>(r, tile);
-    default: return Tile<6>(r, tile);
+template <class T, int kVectors, int kRows>
+void RegisterOuter(OuterKernels<T>& kernels) {
+  if constexpr (kRows > 0) {
+    kernels.run[kVectors][kRows] = &RunOuter<T, kRows, kVectors>;
+    RegisterOuter<T, kVectors, kRows - 1>(kernels);
   }
 }
 
 template <class T>
-void Accumulate(const OuterRectangle<T>& r, std::int64_t tile_rows, std::int64_t columns_used, double* sum, std::int64_t ld) {
-  const auto width = static_cast<std::int64_t>(2 * hn::Lanes(Tag<T>()));
-  HWY_ALIGN T tile[6 * 2 * hn::MaxLanes(Tag<T>())];
-  // Whole rows while they fit a chain, else pieces of one row.
-  const std::int64_t columns = std::min(r.columns, kLongestChain);
-  const std::int64_t rows = std::max<std::int64_t>(1, kLongestChain / std::max<std::int64_t>(1, r.columns));
-  for (std::int64_t i = 0; i < r.rows; i += rows)
-    for (std::int64_t j = 0; j < r.columns; j += columns) {
-      OuterRectangle<T> piece = r;
-      piece.a += i * r.a_row + j * r.a_col;
-      piece.b += (i * r.b_row + j) * width;
-      piece.rows = std::min(rows, r.rows - i);
-      piece.columns = std::min(columns, r.columns - j);
-      RunTile(piece, tile_rows, tile);
-      for (std::int64_t m = 0; m < tile_rows; ++m)
-        for (std::int64_t n = 0; n < columns_used; ++n) sum[m * ld + n] += static_cast<double>(tile[m * width + n]);
-    }
+const OuterKernels<T>& OuterTable() {
+  static const OuterKernels<T> kernels = [] {
+    OuterKernels<T> all{};
+    RegisterOuter<T, 1, kMostRows[1]>(all);
+    RegisterOuter<T, 2, kMostRows[2]>(all);
+    RegisterOuter<T, 3, kMostRows[3]>(all);
+    RegisterOuter<T, 4, kMostRows[4]>(all);
+    return all;
+  }();
+  return kernels;
 }
 
-void AccumulateFloat(const OuterRectangle<float>& r, std::int64_t rows, std::int64_t used, double* sum, std::int64_t ld) {
-  Accumulate(r, rows, used, sum, ld);
-}
-void AccumulateDouble(const OuterRectangle<double>& r, std::int64_t rows, std::int64_t used, double* sum, std::int64_t ld) {
-  Accumulate(r, rows, used, sum, ld);
-}
+const OuterKernels<float>& OuterFloat() { return OuterTable<float>(); }
+const OuterKernels<double>& OuterDouble() { return OuterTable<double>(); }
 
 }  // namespace upconv::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -104,23 +86,16 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace upconv::kernels {
 
-HWY_EXPORT(PanelWidthFloat);
-HWY_EXPORT(PanelWidthDouble);
-HWY_EXPORT(AccumulateFloat);
-HWY_EXPORT(AccumulateDouble);
+HWY_EXPORT(OuterFloat);
+HWY_EXPORT(OuterDouble);
 
-std::int64_t outer_panel_width(int isa, std::size_t bytes) noexcept {
-  return bytes == 4 ? UPCONV_DISPATCH(PanelWidthFloat, isa)() : UPCONV_DISPATCH(PanelWidthDouble, isa)();
+template <>
+const OuterKernels<float>& outer_kernels<float>(int isa) noexcept {
+  return UPCONV_DISPATCH(OuterFloat, isa)();
 }
-
-void outer_accumulate(const OuterRectangle<float>& r, std::int64_t tile_rows, std::int64_t columns_used, double* sum,
-                      std::int64_t ld, int isa) noexcept {
-  UPCONV_DISPATCH(AccumulateFloat, isa)(r, tile_rows, columns_used, sum, ld);
-}
-
-void outer_accumulate(const OuterRectangle<double>& r, std::int64_t tile_rows, std::int64_t columns_used, double* sum,
-                      std::int64_t ld, int isa) noexcept {
-  UPCONV_DISPATCH(AccumulateDouble, isa)(r, tile_rows, columns_used, sum, ld);
+template <>
+const OuterKernels<double>& outer_kernels<double>(int isa) noexcept {
+  return UPCONV_DISPATCH(OuterDouble, isa)();
 }
 
 }  // namespace upconv::kernels

@@ -1,30 +1,38 @@
 // SPDX-License-Identifier: Apache-2.0
-// The micro-kernel of the kernel gradient: sums of outer products over a rectangle of pixels.
+// The register tile of the kernel gradient: a sum of outer products,
+//   c[m * ld + n] (+)= sum over k of a[k][m] * b[k * step + n],
+// one tile for every tile of tiles.h (the same lanes, vectors and rows).
 #pragma once
 
-#include <cstdint>
+#include "kernels/tiles.h"
 
 namespace upconv::kernels {
 
-/// Columns of a packed panel for an element type of `bytes` bytes: two vectors of the instruction set.
-std::int64_t outer_panel_width(int isa, std::size_t bytes) noexcept;
-inline constexpr std::int64_t outer_tile_rows = 6;
-
-/// A rectangle of pixels under one tap: element m of pixel (i, j) is a[i*a_row + j*a_col + m]; the packed panel holds
-/// panel-width columns a pixel: b[(i*b_row + j) * width + n].
 template <class T>
-struct OuterRectangle {
-  const T* a;            // dy[oh][ow][co], moved to the tap, first pixel and first filter of the tile
-  const T* b;            // x packed [pixel][width], moved to the first pixel
-  std::int64_t rows, columns;
-  std::int64_t a_row, a_col, b_row;
+struct OuterTask {
+  const T* const* a;       // [count] pointers; row 0 of the tile is a_offset beyond
+  std::int64_t a_offset;
+  const T* b;              // readable in whole vectors
+  std::int64_t step;       // elements from b of k to b of k + 1
+  std::int64_t count;      // of products; longest_chain at most, for the bound of Math::exact
+  T* c;
+  std::int64_t ld;
+  std::int64_t columns;    // columns to store: 1 .. vectors * lanes
+  bool add;                // to what c holds; else c is written
 };
 
-/// sum[m*ld + n] += sum over the rectangle of a[m] * b[n], for m < tile_rows (1..6) and n < columns_used (1..width).
-/// Chains of at most 256 products are summed in T and added to the double sums: the error bound of Math::exact.
-void outer_accumulate(const OuterRectangle<float>& r, std::int64_t tile_rows, std::int64_t columns_used, double* sum,
-                      std::int64_t ld, int isa) noexcept;
-void outer_accumulate(const OuterRectangle<double>& r, std::int64_t tile_rows, std::int64_t columns_used, double* sum,
-                      std::int64_t ld, int isa) noexcept;
+template <class T>
+struct OuterKernels {
+  using Run = void (*)(const OuterTask<T>&);
+  Run run[tile_max_vectors + 1][tile_max_rows + 1];   // by vectors, rows; null where tiles.h has none
+};
+
+/// `isa` is an index into isas(); T is float or double.
+template <class T>
+const OuterKernels<T>& outer_kernels(int isa) noexcept;
+template <>
+const OuterKernels<float>& outer_kernels<float>(int isa) noexcept;
+template <>
+const OuterKernels<double>& outer_kernels<double>(int isa) noexcept;
 
 }  // namespace upconv::kernels

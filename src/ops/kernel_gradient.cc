@@ -1,125 +1,186 @@
 // SPDX-License-Identifier: Apache-2.0
-// The kernel gradient is one GEMM a tap: M = filters, N = input channels, K = the pixels whose product under this tap falls
-// inside the output. x is packed once a chunk of image rows into panels of two vectors, [panel][pixel][width]; dy is read
-// where it lies, because moving to another tap only moves its first pixel. The chunk (about kChunkPixels pixels) keeps the
-// panels and its rows of dy in L2 while all taps and filters pass over them. Partial sums of a chunk are added in double,
-// chunk after chunk in order, so neither threads nor their number change a bit.
+// The kernel gradient is one GEMM a kernel row: M = kw * filters, N = input channels, K = pixels. Its result lies as the kernel
+// does. dY is read through the pointers of ops/windows.h, where the taps of a kernel row lie side by side; x is packed once a
+// chunk of pixels into panels, [panel][pixel][width].
+//
+// A task is kTaskRows rows of M. It goes through the chunk in chains of at most 256 pixels; within a chain all panels pass over
+// all tiles, so the lines of dY (which lie far apart), the panels and the sums stay in L2. Each chain's tile is added to the
+// result; after kMostChains chains a new sum begins, and the finished one is added to the total: no sum of sums is longer.
+// Tasks own their part of the result and chunks follow each other, so neither threads nor their number change a bit.
 #include "ops/kernel_gradient.h"
 
-#include <algorithm>
 #include <vector>
 
-#include "base/checked.h"
 #include "kernels/outer.h"
 #include "ops/parallel.h"
-#include "upconv/tensor.h"
+#include "ops/pixels.h"
+#include "ops/windows.h"
 
 namespace upconv::ops {
 
 namespace {
 
-// 1024 pixels: 384 lose 1 and 120 lose 8 points of the FMA peak on 32x24x256 -> 256 k4s2; more leave L2.
-constexpr std::int64_t kChunkPixels = 1024;
+constexpr std::int64_t kTaskRows = 64;                    // four lines of dY a pixel: 64 KiB a chain
+constexpr std::int64_t kChunkElements = std::int64_t{1} << 20, kMostPixels = 8192, kTableElements = 65536;
+constexpr std::int64_t kMostChains = 256;
 
-/// Input positions of one axis whose product with tap `j` falls inside the output: [first, last).
-struct Range {
-  std::int64_t first, last;
-};
-Range inside(const Axis& axis, std::int64_t j) {
-  const std::int64_t shift = j * axis.d - axis.crop;          // o = i*s + shift, 0 <= o < O
-  const std::int64_t first = shift >= 0 ? 0 : base::ceil_div(-shift, axis.s);
-  const std::int64_t last = axis.o - shift <= 0 ? 0 : std::min(axis.n, base::ceil_div(axis.o - shift, axis.s));
-  return {first, std::max(first, last)};
-}
-
-/// Some rows of one image, and their packed panels.
-struct Chunk {
-  std::int64_t image, first_row, rows;
+struct Panel {
+  std::int64_t first, columns;                            // of the input channels
+  int vectors;
 };
 
 template <class T>
-void pack_panel(const Geometry& g, const Chunk& chunk, const T* x, std::int64_t panel, std::int64_t width, T* packed) {
-  const std::int64_t pixels = chunk.rows * g.x.n;
-  const std::int64_t used = std::min(width, g.ci - panel * width);
-  const T* from = x + (chunk.image * g.y.n + chunk.first_row) * g.x.n * g.ci + panel * width;
-  T* to = packed + panel * pixels * width;
-  for (std::int64_t p = 0; p < pixels; ++p, from += g.ci, to += width) {
-    std::copy_n(from, used, to);
-    std::fill_n(to + used, width - used, T(0));
+class KernelGradient {
+ public:
+  KernelGradient(const Geometry& g, DType dtype, const void* x, const void* dy, T* dkernel, const Execution& execution);
+  void run();
+
+ private:
+  void load(const Block& block);
+  void pack_row(const Block& block, std::int64_t row, T* line) noexcept;
+  void run_task(const Block& block, std::int64_t tap, std::int64_t first, std::int64_t last, T* sums, bool add) const noexcept;
+  void flush(bool add) noexcept;
+
+  const Geometry& g_;
+  Image x_image_;
+  const void* x_;
+  T* dkernel_;
+  Execution e_;
+  int threads_;
+  const kernels::TileKernels<T>& tiles_;
+  const kernels::OuterKernels<T>& kernels_;
+  Blocking blocking_;
+  Windows<T> windows_;
+  typename Windows<T>::Scratch scratch_;
+  std::vector<Panel> panels_;
+  std::int64_t width_ = 0;                                // of all panels
+  Tensor packed_, sums_;
+};
+
+template <class T>
+KernelGradient<T>::KernelGradient(const Geometry& g, DType dtype, const void* x, const void* dy, T* dkernel, const Execution& execution)
+    : g_(g), x_image_{dtype, g.data_format, g.y.n, g.x.n, g.ci}, x_(x), dkernel_(dkernel), e_(execution),
+      threads_(static_cast<double>(g.n * g.y.n * g.x.n) * static_cast<double>(g.kernel_elements()) < kThreadingThreshold ? 1 : e_.threads),
+      tiles_(kernels::tile_kernels<T>(e_.isa)), kernels_(kernels::outer_kernels<T>(e_.isa)),
+      blocking_(Blocking::make(g.n, g.y.n, g.x.n,
+                               std::clamp<std::int64_t>(std::min(kChunkElements / g.ci, kTableElements / (g.x.d == 1 ? g.y.k : g.y.k * g.x.k)),
+                                                        kernels::longest_chain, kMostPixels))),
+      windows_(g, dtype, dy, blocking_), scratch_(windows_.scratch()) {
+  for (const int vectors : kernels::tile_panels(tiles_, g.ci, kernels::longest_chain)) {
+    const std::int64_t width = vectors * tiles_.lanes;
+    panels_.push_back({width_, std::min(width, g.ci - width_), vectors});
+    width_ += width;
+  }
+  packed_ = Tensor::uninitialized({blocking_.pixels() * width_}, dtype_of<T>);
+}
+
+/// Panels of x and pointers into dY for a block.
+template <class T>
+void KernelGradient<T>::load(const Block& b) {
+  const std::int64_t height = b.y1 - b.y0, rows = (b.n1 - b.n0) * height, staged = windows_.staged_rows(b);
+  const std::int64_t parts = std::min<std::int64_t>(4 * threads_, rows);
+  parallel_for(*e_.executor, threads_, parts, [&](std::int64_t part) {
+    std::vector<T> line(x_image_.direct(dtype_of<T>) ? 0 : static_cast<std::size_t>((b.x1 - b.x0) * g_.ci));
+    for (std::int64_t row = rows * part / parts; row < rows * (part + 1) / parts; ++row) pack_row(b, row, line.data());
+    windows_.stage(b, staged * part / parts, staged * (part + 1) / parts, scratch_);
+  });
+  windows_.fill_table(b, scratch_);
+}
+
+template <class T>
+void KernelGradient<T>::pack_row(const Block& b, std::int64_t row, T* line) noexcept {
+  const std::int64_t height = b.y1 - b.y0, columns = b.x1 - b.x0, n = b.n0 + row / height, i = b.y0 + row % height;
+  const T* from = line;
+  if (x_image_.direct(dtype_of<T>)) from = static_cast<const T*>(x_) + ((n * g_.y.n + i) * g_.x.n + b.x0) * g_.ci;
+  else load_pixels<T>(x_image_, x_, n, i, b.x0, b.x1, line);
+  T* const packed = packed_.data<T>();
+  for (std::int64_t p = row * columns; p < (row + 1) * columns; ++p, from += g_.ci)
+    for (const Panel& panel : panels_) {
+      const std::int64_t width = panel.vectors * tiles_.lanes;
+      T* to = packed + panel.first * b.pixels() + p * width;
+      std::copy_n(from + panel.first, panel.columns, to);
+      std::fill_n(to + panel.columns, width - panel.columns, T(0));
+    }
+}
+
+template <class T>
+void KernelGradient<T>::run() {
+  const std::int64_t blocks = blocking_.count(), parts = base::ceil_div(windows_.values, kTaskRows);
+  const std::int64_t chains = base::ceil_div(blocking_.pixels(), kernels::longest_chain);
+  const std::int64_t blocks_a_sum = std::max<std::int64_t>(1, kMostChains / chains);
+  if (blocks > blocks_a_sum) sums_ = Tensor::uninitialized({g_.kernel_elements()}, dtype_of<T>);
+  T* const sums = blocks > blocks_a_sum ? sums_.data<T>() : dkernel_;
+  for (std::int64_t i = 0; i < blocks; ++i) {
+    const Block block = blocking_[i];
+    load(block);
+    parallel_for(*e_.executor, threads_, windows_.taps * parts, [&](std::int64_t task) {
+      const std::int64_t part = task % parts;
+      run_task(block, task / parts, windows_.values * part / parts, windows_.values * (part + 1) / parts, sums, i % blocks_a_sum != 0);
+    });
+    if (sums != dkernel_ && ((i + 1) % blocks_a_sum == 0 || i + 1 == blocks)) flush(i >= blocks_a_sum);
   }
 }
 
-/// All panels and filters of one tap over one chunk, added to dkernel.
+/// Adds the sums to the result.
 template <class T>
-void add_tap(const Geometry& g, const Chunk& chunk, const T* packed, const T* dy, std::int64_t tap, std::int64_t first_filter,
-             std::int64_t filters, std::int64_t width, int isa, double* dkernel) {
-  const std::int64_t a = tap / g.x.k, b = tap % g.x.k;
-  Range rows = inside(g.y, a);
-  rows.first = std::max(rows.first, chunk.first_row);
-  rows.last = std::min(rows.last, chunk.first_row + chunk.rows);
-  const Range columns = inside(g.x, b);
-  if (rows.first >= rows.last || columns.first >= columns.last) return;
-  const std::int64_t oh = rows.first * g.y.s + a * g.y.d - g.y.crop, ow = columns.first * g.x.s + b * g.x.d - g.x.crop;
-  const T* first_dy = dy + ((chunk.image * g.y.o + oh) * g.x.o + ow) * g.co;
-  const std::int64_t pixels = chunk.rows * g.x.n;
-  const std::int64_t first_pixel = (rows.first - chunk.first_row) * g.x.n + columns.first;
-  for (std::int64_t panel = 0; panel * width < g.ci; ++panel)
-    for (std::int64_t f = first_filter; f < first_filter + filters; f += kernels::outer_tile_rows) {
-      const std::int64_t tile_rows = std::min(kernels::outer_tile_rows, first_filter + filters - f);
-      const kernels::OuterRectangle<T> rectangle{
-          .a = first_dy + f, .b = packed + (panel * pixels + first_pixel) * width,
-          .rows = rows.last - rows.first, .columns = columns.last - columns.first,
-          .a_row = g.y.s * g.x.o * g.co, .a_col = g.x.s * g.co, .b_row = g.x.n};
-      kernels::outer_accumulate(rectangle, tile_rows, std::min(width, g.ci - panel * width),
-                                dkernel + (tap * g.co + f) * g.ci + panel * width, g.ci, isa);
+void KernelGradient<T>::flush(bool add) noexcept {
+  const T* sums = static_cast<const T*>(std::as_const(sums_).bytes());
+  for (std::int64_t i = 0; i < g_.kernel_elements(); ++i) dkernel_[i] = add ? dkernel_[i] + sums[i] : sums[i];
+}
+
+/// Rows [first, last) of one GEMM over a block.
+template <class T>
+void KernelGradient<T>::run_task(const Block& b, std::int64_t tap, std::int64_t first, std::int64_t last, T* sums, bool add) const noexcept {
+  const T* const* rows = scratch_.table.data() + tap * b.pixels();
+  T* to = sums + tap * windows_.values * g_.ci;
+  const std::int64_t pixels = b.pixels(), chains = base::ceil_div(pixels, kernels::longest_chain);
+  for (std::int64_t i = 0; i < chains; ++i) {
+    const std::int64_t p = pixels * i / chains, count = pixels * (i + 1) / chains - p;
+    for (const Panel& panel : panels_) {
+      const std::int64_t width = panel.vectors * tiles_.lanes, tiles = base::ceil_div(last - first, std::int64_t{tiles_.rows[panel.vectors]});
+      for (std::int64_t t = 0; t < tiles; ++t) {
+        const std::int64_t m = first + (last - first) * t / tiles, m_end = first + (last - first) * (t + 1) / tiles;
+        kernels_.run[panel.vectors][m_end - m](
+            {.a = rows + p, .a_offset = m, .b = static_cast<const T*>(packed_.bytes()) + panel.first * pixels + p * width, .step = width,
+             .count = count, .c = to + m * g_.ci + panel.first, .ld = g_.ci, .columns = panel.columns, .add = add || i > 0});
+      }
     }
+  }
 }
 
 }  // namespace
 
 template <class T>
-void kernel_gradient(const Geometry& g, const T* x, const T* dy, double* dkernel, const Execution& execution) {
-  std::fill_n(dkernel, g.kernel_elements(), 0.0);
-  if (g.input_elements() == 0 || g.output_elements() == 0) return;
-  const std::int64_t width = kernels::outer_panel_width(execution.isa, sizeof(T));
-  const std::int64_t panels = base::ceil_div(g.ci, width);
-  const std::int64_t chunk_rows = std::clamp<std::int64_t>(kChunkPixels / std::max<std::int64_t>(1, g.x.n), 1, g.y.n);
-  Tensor packed = Tensor::uninitialized({panels * chunk_rows * g.x.n * width}, dtype_of<T>);
-  // Filters in groups of whole tiles, so that one tap of a 1x1 kernel still feeds every thread.
-  const std::int64_t group = base::round_up(std::max<std::int64_t>(1, g.co / 8), kernels::outer_tile_rows);
-  const std::int64_t groups = base::ceil_div(g.co, group), taps = g.y.k * g.x.k;
-  for (std::int64_t image = 0; image < g.n; ++image)
-    for (std::int64_t row = 0; row < g.y.n; row += chunk_rows) {
-      const Chunk chunk{image, row, std::min(chunk_rows, g.y.n - row)};
-      T* panel_data = packed.data<T>();
-      parallel_for(*execution.executor, execution.threads, panels,
-                   [&](std::int64_t panel) { pack_panel(g, chunk, x, panel, width, panel_data); });
-      parallel_for(*execution.executor, execution.threads, taps * groups, [&](std::int64_t task) {
-        const std::int64_t first = task % groups * group;
-        add_tap(g, chunk, panel_data, dy, task / groups, first, std::min(group, g.co - first), width, execution.isa, dkernel);
-      });
-    }
+void kernel_gradient(const Geometry& g, DType dtype, const void* x, const void* dy, T* dkernel, const Execution& execution) {
+  if (g.input_elements() == 0 || g.output_elements() == 0) std::fill_n(dkernel, g.kernel_elements(), T(0));
+  else KernelGradient<T>(g, dtype, x, dy, dkernel, execution).run();
 }
 
 template <class T>
-void bias_gradient(const Geometry& g, const T* dy, double* dbias, const Execution& execution) {
-  const std::int64_t pixels = g.n * g.y.o * g.x.o;
-  const std::int64_t blocks = std::max<std::int64_t>(1, base::ceil_div(pixels, kChunkPixels));
-  std::vector<double> partial(static_cast<std::size_t>(blocks * g.co), 0.0);
-  parallel_for(*execution.executor, execution.threads, blocks, [&](std::int64_t block) {
-    double* sum = partial.data() + block * g.co;
-    const std::int64_t last = std::min(pixels, (block + 1) * kChunkPixels);
-    for (std::int64_t p = block * kChunkPixels; p < last; ++p)
-      for (std::int64_t o = 0; o < g.co; ++o) sum[o] += static_cast<double>(dy[p * g.co + o]);
+void bias_gradient(const Geometry& g, DType dtype, const void* dy, T* dbias, const Execution& execution) {
+  const Image image{dtype, g.data_format, g.y.o, g.x.o, g.co};
+  const std::int64_t rows = g.n * g.y.o;
+  std::vector<double> sums(static_cast<std::size_t>(rows * g.co), 0.0);
+  const int threads = static_cast<double>(g.output_elements()) < kThreadingThreshold ? 1 : execution.threads;
+  const std::int64_t parts = std::min<std::int64_t>(4 * threads, rows);
+  parallel_for(*execution.executor, threads, parts, [&](std::int64_t part) {
+    std::vector<T> line(image.direct(dtype_of<T>) ? 0 : static_cast<std::size_t>(g.x.o * g.co));
+    for (std::int64_t row = rows * part / parts; row < rows * (part + 1) / parts; ++row) {
+      const T* from = static_cast<const T*>(dy) + row * g.x.o * g.co;
+      if (!line.empty()) load_pixels<T>(image, dy, row / g.y.o, row % g.y.o, 0, g.x.o, line.data()), from = line.data();
+      double* sum = sums.data() + row * g.co;
+      for (std::int64_t j = 0; j < g.x.o; ++j, from += g.co)
+        for (std::int64_t f = 0; f < g.co; ++f) sum[f] += static_cast<double>(from[f]);
+    }
   });
-  std::fill_n(dbias, g.co, 0.0);
-  for (std::int64_t block = 0; block < blocks; ++block)
-    for (std::int64_t o = 0; o < g.co; ++o) dbias[o] += partial[static_cast<std::size_t>(block * g.co + o)];
+  for (std::int64_t row = 1; row < rows; ++row)
+    for (std::int64_t f = 0; f < g.co; ++f) sums[static_cast<std::size_t>(f)] += sums[static_cast<std::size_t>(row * g.co + f)];
+  for (std::int64_t f = 0; f < g.co; ++f) dbias[f] = rows > 0 ? static_cast<T>(sums[static_cast<std::size_t>(f)]) : T(0);
 }
 
-template void kernel_gradient(const Geometry&, const float*, const float*, double*, const Execution&);
-template void kernel_gradient(const Geometry&, const double*, const double*, double*, const Execution&);
-template void bias_gradient(const Geometry&, const float*, double*, const Execution&);
-template void bias_gradient(const Geometry&, const double*, double*, const Execution&);
+template void kernel_gradient(const Geometry&, DType, const void*, const void*, float*, const Execution&);
+template void kernel_gradient(const Geometry&, DType, const void*, const void*, double*, const Execution&);
+template void bias_gradient(const Geometry&, DType, const void*, float*, const Execution&);
+template void bias_gradient(const Geometry&, DType, const void*, double*, const Execution&);
 
 }  // namespace upconv::ops

@@ -16,16 +16,19 @@ void exact_on_integers(int isa) {
   test::Random random(20261);
   const ops::Execution execution{default_executor(), 2, isa, Math::exact};
   for (int i = 0; i < 400; ++i) {
-    const ops::Geometry g = test::random_geometry(random);
+    ops::Geometry g = test::random_geometry(random);
+    g.data_format = DataFormat::channels_last;
     const auto x = test::integers<T>(random, g.input_elements()), dy = test::integers<T>(random, g.output_elements());
-    std::vector<double> expected(static_cast<std::size_t>(g.kernel_elements())), actual(expected.size(), 7.0);
+    std::vector<double> expected(static_cast<std::size_t>(g.kernel_elements()));
     ops::reference::kernel_gradient(g, test::doubles(x).data(), test::doubles(dy).data(), expected.data());
-    ops::kernel_gradient(g, x.data(), dy.data(), actual.data(), execution);
-    ASSERT_EQ(actual, expected) << test::describe(g);
-    std::vector<double> expected_bias(static_cast<std::size_t>(g.co)), bias(expected_bias.size(), 7.0);
+    std::vector<T> actual(expected.size(), T(7));
+    ops::kernel_gradient(g, dtype_of<T>, x.data(), dy.data(), actual.data(), execution);
+    ASSERT_EQ(test::doubles(actual), expected) << test::describe(g);
+    std::vector<double> expected_bias(static_cast<std::size_t>(g.co));
     ops::reference::bias_gradient(g, test::doubles(dy).data(), expected_bias.data());
-    ops::bias_gradient(g, dy.data(), bias.data(), execution);
-    ASSERT_EQ(bias, expected_bias) << test::describe(g);
+    std::vector<T> bias(expected_bias.size(), T(7));
+    ops::bias_gradient(g, dtype_of<T>, dy.data(), bias.data(), execution);
+    ASSERT_EQ(test::doubles(bias), expected_bias) << test::describe(g);
   }
 }
 
@@ -89,10 +92,10 @@ TEST(KernelGradient, SameBitsForAnyThreads) {
   std::normal_distribution<float> normal;
   for (float& v : x) v = normal(random);
   for (float& v : dy) v = normal(random);
-  std::vector<double> one(static_cast<std::size_t>(g.kernel_elements())), many(one.size());
-  ops::kernel_gradient(g, x.data(), dy.data(), one.data(), {default_executor(), 1, 0, Math::exact});
+  std::vector<float> one(static_cast<std::size_t>(g.kernel_elements())), many(one.size());
+  ops::kernel_gradient(g, DType::float32, x.data(), dy.data(), one.data(), {default_executor(), 1, 0, Math::exact});
   for (const int threads : {2, 3, 8}) {
-    ops::kernel_gradient(g, x.data(), dy.data(), many.data(), {default_executor(), threads, 0, Math::exact});
+    ops::kernel_gradient(g, DType::float32, x.data(), dy.data(), many.data(), {default_executor(), threads, 0, Math::exact});
     EXPECT_EQ(one, many) << threads;
   }
 }
