@@ -45,37 +45,13 @@ void check_momentum(double momentum) {
   if (!(momentum >= 0 && momentum <= 1)) refuse("momentum", "`momentum` must be a float between [0, 1].");
 }
 
-template <DType kType>
-void update_as(const OptimizerAlgorithm& algorithm, const nn::Parameter& parameter) {
-  nn::Update<kType> update{parameter};
-  std::visit([&](const auto& o) { update(o); }, algorithm);
-}
-
 void update(const OptimizerAlgorithm& algorithm, const nn::Parameter& parameter) {
-  switch (parameter.value.dtype()) {
-    case DType::float32: return update_as<DType::float32>(algorithm, parameter);
-    case DType::float64: return update_as<DType::float64>(algorithm, parameter);
-    case DType::float16: return update_as<DType::float16>(algorithm, parameter);
-    case DType::bfloat16: return update_as<DType::bfloat16>(algorithm, parameter);
-  }
+  nn::for_dtype(parameter.value.dtype(), [&]<DType kType>() { std::visit(nn::Update<kType>{parameter}, algorithm); });
 }
 
-/// t[i] = f(t[i]).
-template <class F>
-void each(Tensor& t, F f) {
-  for (std::int64_t i = 0; i < t.elements(); ++i) base::write_element(t, i, f(base::read_element(t, i)));
-}
-template <class F>
-void each(Tensor& t, const Tensor& other, F f) {
-  for (std::int64_t i = 0; i < t.elements(); ++i)
-    base::write_element(t, i, f(base::read_element(t, i), base::read_element(other, i)));
-}
-
-double square_norm(const Tensor& t) {
-  double sum = 0;
-  for (std::int64_t i = 0; i < t.elements(); ++i) sum += base::read_element(t, i) * base::read_element(t, i);
-  return sum;
-}
+/// x as a number of n's kind.
+template <class N>
+N like(N, double x) { return N(x); }
 
 }  // namespace
 
@@ -115,12 +91,12 @@ bool Optimizer::Impl::unscale(std::vector<OptimizerTarget>& targets) {
   if (!options.loss_scaling) return true;
   bool finite = true;
   for (const OptimizerTarget& t : targets)
-    for (std::int64_t i = 0; finite && i < t.gradient.elements(); ++i) finite = std::isfinite(base::read_element(t.gradient, i));
+    finite = finite && nn::all_finite(workers(), t.gradient);
   if (!finite) {
     step_counter = 0, dynamic_scale *= 0.5;
     return false;
   }
-  for (OptimizerTarget& t : targets) each(t.gradient, [&](double g) { return g / dynamic_scale; });
+  for (OptimizerTarget& t : targets) nn::each(workers(), t.gradient, [scale = dynamic_scale](auto g) { return g / like(g, scale); });
   if (step_counter == options.loss_scaling->dynamic_growth_steps - 1) step_counter = 0, dynamic_scale *= 2;
   else ++step_counter;
   return true;
@@ -130,7 +106,7 @@ void Optimizer::Impl::apply(const std::vector<Model::WeightRef>& weights, std::s
   std::vector<OptimizerTarget> targets = this->targets(weights, gradients);
   if (!unscale(targets)) return;
   if (options.loss_scale_factor && !options.loss_scaling)
-    for (OptimizerTarget& t : targets) each(t.gradient, [&](double g) { return g / *options.loss_scale_factor; });
+    for (OptimizerTarget& t : targets) nn::each(workers(), t.gradient, [scale = *options.loss_scale_factor](auto g) { return g / like(g, scale); });
   const bool updates = (raw_step + 1) % accumulation() == 0;
   accumulate(targets, updates);
   if (updates) update_all(targets);
@@ -148,35 +124,32 @@ void Optimizer::Impl::accumulate(std::vector<OptimizerTarget>& targets, bool upd
   for (OptimizerTarget& t : targets) {
     Tensor& sum = accumulators[t.slot];
     if (!updates) {
-      each(sum, t.gradient, [](double a, double g) { return a + g; });
+      nn::each(workers(), sum, [](auto a, auto g) { return a + g; }, t.gradient);
       continue;
     }
-    const auto steps = static_cast<double>(accumulation());
-    const DType dtype = sum.dtype();
-    each(t.gradient, sum, [&](double g, double a) { return base::rounded(g + a, dtype) / steps; });
-    each(sum, [](double) { return 0.0; });
+    nn::each(workers(), t.gradient, [steps = static_cast<double>(accumulation())](auto g, auto a) { return (g + a) / like(g, steps); }, sum);
+    nn::each(workers(), sum, [](auto a) { return like(a, 0); });
   }
 }
 
 void Optimizer::Impl::clip(std::vector<OptimizerTarget>& targets) const {
-  const auto scale = [](Tensor& t, double numerator, double denominator) {
-    each(t, [&](double g) { return base::rounded(g * numerator, t.dtype()) / denominator; });
-  };
+  const nn::Workers workers = this->workers();
   if (options.clipnorm && *options.clipnorm > 0)
     for (OptimizerTarget& t : targets) {
-      const double norm = base::rounded(std::sqrt(square_norm(t.gradient)), t.gradient.dtype());
-      if (norm > 0) scale(t.gradient, *options.clipnorm, std::max(norm, *options.clipnorm));
+      const double norm = base::rounded(std::sqrt(nn::square_norm(workers, t.gradient)), t.gradient.dtype());
+      if (norm > 0)
+        nn::each(workers, t.gradient, [c = *options.clipnorm, norm](auto g) { return g * like(g, c) / like(g, std::max(norm, c)); });
     }
   if (options.global_clipnorm && *options.global_clipnorm > 0) {
     double square = 0;
-    for (const OptimizerTarget& t : targets) square += square_norm(t.gradient);
+    for (const OptimizerTarget& t : targets) square += nn::square_norm(workers, t.gradient);
     const double norm = std::sqrt(square), c = *options.global_clipnorm;
     const double factor = c * std::min(1 / norm, 1 / c) + (norm - norm);       // NaN where the norm is not finite
-    for (OptimizerTarget& t : targets) each(t.gradient, [&](double g) { return g * factor; });
+    for (OptimizerTarget& t : targets) nn::each(workers, t.gradient, [factor](auto g) { return g * like(g, factor); });
   }
   if (options.clipvalue && *options.clipvalue > 0)
     for (OptimizerTarget& t : targets)
-      each(t.gradient, [&](double g) { return g < -*options.clipvalue ? -*options.clipvalue : g > *options.clipvalue ? *options.clipvalue : g; });
+      nn::each(workers, t.gradient, [c = *options.clipvalue](auto g) { return nn::min(nn::max(g, like(g, -c)), like(g, c)); });
 }
 
 void Optimizer::Impl::update_all(std::vector<OptimizerTarget>& targets) {
@@ -188,23 +161,22 @@ void Optimizer::Impl::update_all(std::vector<OptimizerTarget>& targets) {
       const std::string& path = t.layer->variables()[t.index].path;
       const bool excluded = std::any_of(options.exclude_from_weight_decay.begin(), options.exclude_from_weight_decay.end(),
                                         [&](const std::string& part) { return path.find(part) != std::string::npos; });
-      const DType dtype = t.value.dtype();
-      if (!excluded)
-        each(t.value, [&](double w) { return w - base::rounded(base::rounded(w * *decay, dtype) * base::rounded(rate, dtype), dtype); });
+      if (!excluded) nn::each(workers(), t.value, [decay = *decay, rate](auto w) { return w - w * like(w, decay) * like(w, rate); });
     }
   if (const auto* nadam = std::get_if<Nadam>(&algorithm))
     u_product = base::rounded(u_product * nadam->beta_1 * (1 - 0.5 * std::pow(0.96, static_cast<double>(step))), DType::float32);
-  for (OptimizerTarget& t : targets) update(algorithm, {t.value, t.gradient, slots[t.slot], rate, step, u_product});
+  for (OptimizerTarget& t : targets) update(algorithm, {t.value, t.gradient, slots[t.slot], workers(), rate, step, u_product});
 }
 
 void Optimizer::Impl::average(std::vector<OptimizerTarget>& targets) {
   if (!options.use_ema) return;
   const double momentum = options.ema_momentum * (iterations() != 0 ? 1 : 0);
   for (OptimizerTarget& t : targets) {
-    each(averages[t.slot], t.value, [&](double a, double v) { return momentum * a + (1 - momentum) * v; });
+    nn::each(workers(), averages[t.slot], [momentum](auto a, auto v) { return like(a, momentum) * a + (like(a, 1) - like(a, momentum)) * v; }, t.value);
     if (options.ema_overwrite_frequency && (iterations() + 1) % *options.ema_overwrite_frequency == 0) t.value = averages[t.slot];
   }
 }
+
 Optimizer::Optimizer(OptimizerAlgorithm algorithm, OptimizerOptions options)
     : impl_(std::make_unique<Impl>(Impl{.algorithm = std::move(algorithm), .options = std::move(options)})) {
   check(impl_->options);

@@ -2,11 +2,14 @@
 // What an optimiser holds, for its step (optimizer.cc), its state as a list (optimizer_state.cc) and its configuration.
 #pragma once
 
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "nn/optimizer_arithmetic.h"
 #include "upconv/optimizer.h"
+#include "upconv/runtime.h"
 
 namespace upconv {
 
@@ -29,6 +32,8 @@ struct Optimizer::Impl {
   std::vector<std::string> paths = {};
   std::vector<std::vector<Tensor>> slots = {};
   std::vector<Tensor> averages = {}, accumulators = {};
+  std::shared_ptr<Executor> executor = default_executor();
+  int threads = default_threads();
 
   std::int64_t accumulation() const { return options.gradient_accumulation_steps.value_or(1); }
   std::int64_t iterations() const { return raw_step / accumulation(); }
@@ -42,6 +47,7 @@ struct Optimizer::Impl {
   void finalize(const std::vector<Model::WeightRef>& weights);
 
  private:
+  nn::Workers workers() const { return {*executor, threads}; }
   std::vector<OptimizerTarget> targets(const std::vector<Model::WeightRef>& weights, std::span<const Tensor> gradients);
   bool unscale(std::vector<OptimizerTarget>& targets);
   void accumulate(std::vector<OptimizerTarget>& targets, bool updates);

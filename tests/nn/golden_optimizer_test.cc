@@ -156,6 +156,24 @@ TEST(Optimizer, StateMovesToAnotherOptimizerAndTheStepsGoOnAlike) {
   EXPECT_EQ(first.loss_scale(), second.loss_scale());
 }
 
+TEST(Optimizer, BitsDoNotDependOnTheNumberOfThreads) {
+  const OptimizerAlgorithm algorithms[] = {optimizers::Adam{}, optimizers::Lamb{}, optimizers::Adafactor{}};
+  for (const OptimizerAlgorithm& algorithm : algorithms) {
+    const auto trained = [&](int threads) {
+      set_default_threads(threads);
+      Conv2DTranspose layer(70, 5, {.kernel_initializer = "ones"});
+      layer.build({1, 2, 2, 60});                                             // 105000 elements: several chunks, the last one short
+      Tensor dkernel({5, 5, 70, 60});
+      for (std::int64_t i = 0; i < dkernel.elements(); ++i) base::write_element(dkernel, i, std::sin(0.7 * static_cast<double>(i)));
+      Optimizer optimizer(algorithm, {.global_clipnorm = 0.1});
+      for (int step = 0; step < 3; ++step) optimizer.apply(layer, std::vector{dkernel, Tensor({70})});
+      set_default_threads(0);
+      return layer.kernel();
+    };
+    EXPECT_TRUE(test::same_bits(trained(1), trained(4)));
+  }
+}
+
 TEST(Optimizer, ExcludedVariablesAreNotDecayed) {
   Conv2DTranspose layer(2, 2, {.kernel_initializer = "ones", .bias_initializer = "ones"});
   layer.build({1, 2, 2, 1});
