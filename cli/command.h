@@ -22,6 +22,7 @@ Math parse_math(const std::string& text);
 void print_note(const std::string& note);
 
 Command add_bench(CLI::App& root);
+Command add_convert(CLI::App& root);
 Command add_explain(CLI::App& root);
 Command add_inspect(CLI::App& root);
 Command add_run(CLI::App& root);

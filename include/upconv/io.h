@@ -11,6 +11,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "upconv/conv2d_transpose.h"
@@ -83,6 +84,10 @@ UPCONV_EXPORT std::shared_ptr<Callback> model_checkpoint(std::string path, Model
 /// One line an epoch: epoch, then the logs by name, as Keras's CSVLogger.
 UPCONV_EXPORT std::shared_ptr<Callback> csv_logger(std::string path, std::string separator = ",", bool append = false);
 }  // namespace callbacks
+
+/// All weights of a file by "layer/variable" ("decoder/up/kernel" in a nested model, "dense/0" where the layer cannot be run), in
+/// the order of the layers.
+UPCONV_EXPORT std::vector<std::pair<std::string, Tensor>> read_weights(const std::string& path, const LoadOptions& options = {});
 
 /// What a file holds, also where it cannot be run yet.
 struct ModelDescription {

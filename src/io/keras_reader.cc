@@ -115,6 +115,29 @@ std::shared_ptr<Conv2DTranspose> load_layer(const std::string& path, const std::
   return std::static_pointer_cast<Conv2DTranspose>(entry->layer);
 }
 
+static void name_weights(const io::KerasEntry& entry, const std::string& path, const std::vector<io::LayerWeights>& weights,
+                         std::vector<std::pair<std::string, Tensor>>& out) {
+  for (const io::LayerWeights& layer : weights) {
+    if (layer.entry != &entry) continue;
+    for (std::size_t i = 0; i < layer.datasets.size(); ++i) {
+      const io::Hdf5Node& dataset = *layer.datasets[i];
+      if (dataset.data.shape() != dataset.shape) continue;                 // counters
+      const bool conv = dynamic_cast<const Conv2DTranspose*>(entry.layer.get()) != nullptr;
+      out.emplace_back(path + "/" + (conv ? (i == 0 ? "kernel" : "bias") : std::to_string(i)), dataset.data);
+    }
+  }
+  for (const io::KerasEntry& inner : entry.entries) name_weights(inner, (path.empty() ? "" : path + "/") + inner.name, weights, out);
+}
+
+std::vector<std::pair<std::string, Tensor>> read_weights(const std::string& path, const LoadOptions& options) {
+  KerasParts parts = io::read_keras_file(path, options.limits);
+  add_weights(parts, options);
+  const KerasEntry root = io::read_architecture(parts, options);
+  std::vector<std::pair<std::string, Tensor>> out;
+  name_weights(root, root.is_model ? "" : root.name, io::match_weights(root, weights_of(parts), parts.path), out);
+  return out;
+}
+
 ModelDescription describe_model(const std::string& path, const LoadOptions& options) {
   KerasParts parts = io::read_keras_file(path, options.limits);
   add_weights(parts, options);

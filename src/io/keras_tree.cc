@@ -205,7 +205,19 @@ KerasTree tree_of(Config serialized, const Model& model, const std::vector<std::
   return tree;
 }
 
+void collect_layers(const KerasEntry& entry, const std::string& path, std::set<const Layer*>& seen, std::vector<std::pair<std::string, Layer*>>& out) {
+  if (!entry.is_model && entry.layer && seen.insert(entry.layer.get()).second) out.emplace_back(path, entry.layer.get());
+  for (const KerasEntry& inner : entry.entries) collect_layers(inner, path + (path.empty() ? "" : "/") + inner.name, seen, out);
+}
+
 }  // namespace
+
+std::vector<std::pair<std::string, Layer*>> layers_by_path(const KerasEntry& root) {
+  std::vector<std::pair<std::string, Layer*>> out;
+  std::set<const Layer*> seen;
+  collect_layers(root, root.is_model ? "" : root.name, seen, out);
+  return out;
+}
 
 KerasTree keras_tree(const Model& model) {
   const Shape input_shape = input_shape_of(model);

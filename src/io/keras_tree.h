@@ -16,4 +16,7 @@ struct KerasTree {
 /// callable without a name).
 KerasTree keras_tree(const Model& model);
 
+/// The layers, nested ones too, by their names joined with '/'; each layer once. The root's own name is left out.
+std::vector<std::pair<std::string, Layer*>> layers_by_path(const KerasEntry& root);
+
 }  // namespace upconv::io

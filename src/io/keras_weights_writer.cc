@@ -27,12 +27,6 @@ void visit_saved(const KerasEntry& entry, const std::string& group, std::set<con
 
 std::string below(const std::string& group, const std::string& name) { return group.empty() ? name : group + "/" + name; }
 
-/// The layers of an entry, nested ones too, with the path that names their weights.
-void collect_layers(const KerasEntry& entry, const std::string& path, std::vector<std::pair<std::string, const Layer*>>& out) {
-  if (!entry.is_model && entry.layer) out.emplace_back(path, entry.layer.get());
-  for (const KerasEntry& inner : entry.entries) collect_layers(inner, path + "/" + inner.name, out);
-}
-
 void add_optimizer(Hdf5Writer& file, const Optimizer& optimizer) {
   const std::vector<OptimizerVariable> variables = optimizer.variables();
   const auto add = [&](const std::string& group, const std::string& name, std::size_t from) {
@@ -114,14 +108,16 @@ void add_legacy_weights(Hdf5Writer& file, const std::string& root, const KerasTr
     layer_names.push_back(entry.name);
     const std::string group = below(root, entry.name);
     file.group(group);
-    std::vector<std::pair<std::string, const Layer*>> layers;
-    collect_layers(entry, path, layers);
     Config::List names;
-    for (const auto& [layer_path, layer] : layers)
+    for (const auto& [inner, layer] : layers_by_path(entry)) {
+      const std::string layer_path = entry.is_model ? path + "/" + inner : path;
       for (const Variable& variable : layer->variables()) {
         names.push_back(layer_path + "/" + variable.name);
-        file.dataset(group + "/" + layer_path + "/" + variable.name, variable.value);
+        // Keras cannot read bfloat16 from this form; float32 holds the same numbers.
+        const bool wide = variable.value.dtype() == DType::bfloat16;
+        file.dataset(group + "/" + layer_path + "/" + variable.name, wide ? variable.value.cast(DType::float32) : variable.value);
       }
+    }
     names_of(group, std::move(names));
   };
   if (tree.root.is_model)

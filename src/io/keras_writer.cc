@@ -2,7 +2,6 @@
 // The public writers: the form is chosen by the ending of the path, the bytes depend on the model alone.
 #include <sys/stat.h>
 
-#include <algorithm>
 #include <map>
 
 #include "base/text.h"
@@ -46,15 +45,11 @@ void write(const std::string& path, std::span<const std::byte> bytes, const Save
   io::replace_file(path, bytes);
 }
 
-/// "layer/kernel" of every weight: the names of an .npz.
+/// "layer/kernel" of every weight, as read_weights() names it.
 std::vector<std::pair<std::string, Model::WeightRef>> named_weights(const Model& model) {
   std::vector<std::pair<std::string, Model::WeightRef>> named;
-  std::map<std::string, int> used;
-  for (const Model::WeightRef& ref : model.weights()) {
-    std::string name = ref.layer->name() + "/" + ref.variable().name;
-    if (const int count = used[name]++; count > 0) name += "_" + std::to_string(count);
-    named.emplace_back(std::move(name), ref);
-  }
+  for (const auto& [path, layer] : io::layers_by_path(io::keras_tree(model).root))
+    for (std::size_t i = 0; i < layer->variables().size(); ++i) named.emplace_back(path + "/" + layer->variables()[i].name, Model::WeightRef{layer, i});
   return named;
 }
 
