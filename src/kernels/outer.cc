@@ -7,6 +7,7 @@
 
 #include "kernels/dispatch.h"
 #include "kernels/outer.h"
+#include "kernels/partial-inl.h"
 #include "kernels/tiles-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -46,13 +47,8 @@ HWY_NOINLINE void RunOuter(const OuterTask<T>& t) {
   for (int v = 0; v < kVectors; ++v) {
     const std::size_t begin = static_cast<std::size_t>(v) * kLanes;
     if (begin >= columns) continue;
-    const auto mask = hn::FirstN(d, columns - begin);
     UPCONV_UNROLL
-    for (int m = 0; m < kRows; ++m) {
-      T* HWY_RESTRICT c = t.c + m * t.ld + begin;
-      if (columns >= begin + kLanes) hn::StoreU(t.add ? hn::Add(hn::LoadU(d, c), sum[m][v]) : sum[m][v], d, c);
-      else hn::BlendedStore(t.add ? hn::Add(hn::MaskedLoad(mask, d, c), sum[m][v]) : sum[m][v], mask, d, c);
-    }
+    for (int m = 0; m < kRows; ++m) StoreFirst(sum[m][v], t.c + m * t.ld + begin, columns - begin, t.add);
   }
 }
 

@@ -3,6 +3,7 @@
 #include "ops/input_gradient.h"
 #include "ops/kernel_gradient.h"
 #include "ops/rows.h"
+#include "ops/winograd_gradients.h"
 
 namespace upconv::ops {
 
@@ -20,10 +21,12 @@ void rounded(void* out, std::int64_t elements, DType dtype, const Compute& compu
 template <class T>
 void gradients(const Geometry& g, DType dtype, const void* x, const void* kernel, const void* dy, const GradientOutputs& out,
                const Execution& e) {
-  if (out.kernel)
+  const bool fast = e.math == Math::fast && dtype == DType::float32;
+  if (out.kernel && !(fast && winograd_kernel_gradient(g, dtype, x, dy, static_cast<float*>(out.kernel), e)))
     rounded<T>(out.kernel, g.kernel_elements(), dtype, [&](T* dkernel) { kernel_gradient(g, dtype, x, dy, dkernel, e); });
   if (out.bias) rounded<T>(out.bias, g.co, dtype, [&](T* dbias) { bias_gradient(g, dtype, dy, dbias, e); });
-  if (out.input) input_gradient(g, dtype, dy, kernel, out.input, e);
+  if (out.input && !(fast && winograd_input_gradient(g, dtype, dy, kernel, out.input, e)))
+    input_gradient(g, dtype, dy, kernel, out.input, e);
 }
 
 }  // namespace

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "ops/kernel_gradient.h"
-
 #include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
 
 #include "kernels/isa.h"
 #include "ops/conv_transpose.h"
+#include "ops/input_gradient.h"
+#include "ops/kernel_gradient.h"
 #include "ops/reference.h"
+#include "ops/winograd_gradients.h"
 #include "support/grid.h"
 
 namespace upconv {
@@ -59,7 +63,7 @@ void all_exact_on_integers(const std::string& isa) {
     if (first) dx = test::transposed(dx, g.n, g.y.n * g.x.n, g.ci);
     std::vector<T> got_x(x.size()), got_kernel(kernel.size()), got_bias(dbias.size());
     ExecutionOptions options;
-    options.isa = isa, options.threads = i % 8 == 0 ? 2 : 1;
+    options.isa = isa, options.threads = i % 8 == 0 ? 2 : 1, options.math = Math::exact;
     ops::conv_transpose_gradients(g, dtype_of<T>, x.data(), kernel.data(), dy.data(),
                                   {got_x.data(), got_kernel.data(), got_bias.data()}, options);
     const auto rounded = [](const std::vector<double>& values) {
@@ -83,20 +87,180 @@ TEST(Gradients, ExactOnIntegersForEveryTargetDtypeAndFormat) {
   }
 }
 
-TEST(KernelGradient, SameBitsForAnyThreads) {
+template <class T>
+std::vector<T> normal(test::Random& random, std::int64_t count) {
+  std::normal_distribution<double> distribution;
+  std::vector<T> values(static_cast<std::size_t>(count));
+  for (T& v : values) v = static_cast<T>(distribution(random));
+  return values;
+}
+
+std::vector<double> absolute(std::vector<double> values) {
+  for (double& v : values) v = std::abs(v);
+  return values;
+}
+
+struct Two {
+  std::vector<float> dx, dkernel;
+};
+
+Two gradients(const ops::Geometry& g, const std::vector<float>& x, const std::vector<float>& kernel, const std::vector<float>& dy,
+              const ExecutionOptions& options) {
+  Two out{std::vector<float>(x.size()), std::vector<float>(kernel.size())};
+  ops::conv_transpose_gradients(g, DType::float32, x.data(), kernel.data(), dy.data(), {out.dx.data(), out.dkernel.data(), nullptr}, options);
+  return out;
+}
+
+TEST(Gradients, ExactModeIsWithin32UnitsOfTheSumOfMagnitudes) {
+  test::Random random(20265);
+  for (int i = 0; i < 20; ++i) {
+    ops::Geometry g = test::random_geometry(random);
+    g.data_format = DataFormat::channels_last;
+    if (i % 2) g.n = 5, g.co = 300, g.y = ops::make_axis(24, 4, 2, Padding::same, {}, 1);   // long sums, of both gradients
+    const auto x = normal<float>(random, g.input_elements()), kernel = normal<float>(random, g.kernel_elements()),
+               dy = normal<float>(random, g.output_elements());
+    const Two got = gradients(g, x, kernel, dy, {.math = Math::exact});
+    std::vector<double> dx(x.size()), dx_sum(x.size()), dkernel(kernel.size()), dkernel_sum(kernel.size());
+    ops::reference::input_gradient(g, test::doubles(dy).data(), test::doubles(kernel).data(), dx.data());
+    ops::reference::input_gradient(g, absolute(test::doubles(dy)).data(), absolute(test::doubles(kernel)).data(), dx_sum.data());
+    ops::reference::kernel_gradient(g, test::doubles(x).data(), test::doubles(dy).data(), dkernel.data());
+    ops::reference::kernel_gradient(g, absolute(test::doubles(x)).data(), absolute(test::doubles(dy)).data(), dkernel_sum.data());
+    for (std::size_t k = 0; k < dx.size(); ++k) ASSERT_NEAR(static_cast<double>(got.dx[k]), dx[k], 32 * 0x1p-24 * dx_sum[k]) << test::describe(g);
+    for (std::size_t k = 0; k < dkernel.size(); ++k)
+      ASSERT_NEAR(static_cast<double>(got.dkernel[k]), dkernel[k], 32 * 0x1p-24 * dkernel_sum[k]) << test::describe(g);
+  }
+}
+
+/// <T(x), dy> = <x, T*(dy)> = <kernel, dkernel>, on integers without any tolerance.
+TEST(Gradients, AreTheAdjointsOfTheForwardPass) {
+  test::Random random(20266);
+  const auto dot = [](const std::vector<float>& a, const std::vector<float>& b) {
+    double sum = 0;
+    for (std::size_t i = 0; i < a.size(); ++i) sum += static_cast<double>(a[i]) * static_cast<double>(b[i]);
+    return sum;
+  };
+  for (int i = 0; i < 100; ++i) {
+    ops::Problem problem;
+    problem.geometry = test::random_geometry(random);
+    problem.has_bias = false;
+    const ops::Geometry& g = problem.geometry;
+    const auto x = test::integers<float>(random, g.input_elements()), kernel = test::integers<float>(random, g.kernel_elements()),
+               dy = test::integers<float>(random, g.output_elements());
+    const ExecutionOptions options{.math = Math::exact};
+    std::vector<float> y(dy.size());
+    const auto plan = ops::ForwardPlan::make(problem, options);
+    const Tensor workspace({static_cast<std::int64_t>(plan->workspace_bytes()) / 4 + 1});
+    plan->run(x.data(), *plan->pack(kernel.data()), nullptr, y.data(), const_cast<void*>(workspace.bytes()));
+    const Two got = gradients(g, x, kernel, dy, options);
+    ASSERT_EQ(dot(y, dy), dot(x, got.dx)) << test::describe(g);
+    ASSERT_EQ(dot(y, dy), dot(kernel, got.dkernel)) << test::describe(g);
+  }
+}
+
+/// A geometry to which winograd applies, with r taps of a block an axis.
+ops::Geometry block_geometry(test::Random& random, std::int64_t ry, std::int64_t rx) {
+  const std::int64_t sy = test::draw(random, 1, 3), sx = test::draw(random, 1, 3);
+  const Padding padding = test::draw(random, 0, 1) ? Padding::same : Padding::valid;
+  const auto output_padding = [&](std::int64_t s) { return test::draw(random, 0, 2) ? std::optional<std::int64_t>() : test::draw(random, 0, s - 1); };
+  ops::Geometry g;
+  g.n = test::draw(random, 1, 3), g.ci = test::draw(random, 16, 40), g.co = test::draw(random, 16, 40);
+  g.y = ops::make_axis(test::draw(random, 12, 24), ry * sy, sy, padding, output_padding(sy), 1);
+  g.x = ops::make_axis(test::draw(random, 12, 24), rx * sx, sx, padding, output_padding(sx), 1);
+  return g;
+}
+
+/// The bound of Math::fast, 32 u * (sum over channels of max * sum of magnitudes), with integers up to 4; four points (two
+/// taps on both axes) are exact.
+TEST(Gradients, WinogradIsWithinItsBoundAndExactWithFourPoints) {
+  test::Random random(20267);
+  int inputs = 0, kernels = 0, exact = 0;
+  for (std::size_t isa = 0; isa < kernels::isas().size(); ++isa)
+    for (int i = 0; i < 60; ++i) {
+      const std::int64_t ry = test::draw(random, 1, 3), rx = ry == 1 ? test::draw(random, 2, 3) : test::draw(random, 0, 2) ? ry : 1;
+      const ops::Geometry g = block_geometry(random, ry, rx);
+      const auto x = test::integers<float>(random, g.input_elements()), kernel = test::integers<float>(random, g.kernel_elements()),
+                 dy = test::integers<float>(random, g.output_elements());
+      const bool four_points = ry == 2 && rx == 2;
+      const ops::Execution one{default_executor(), 1, static_cast<int>(isa), Math::fast}, three{default_executor(), 3, static_cast<int>(isa), Math::fast};
+      std::vector<double> want(x.size());
+      std::vector<float> got(x.size(), 7), again(x.size());
+      if (ops::winograd_input_gradient(g, DType::float32, dy.data(), kernel.data(), got.data(), one)) {
+        ++inputs, exact += four_points;
+        ops::reference::input_gradient(g, test::doubles(dy).data(), test::doubles(kernel).data(), want.data());
+        const double bound = four_points ? 0 : 32 * 0x1p-24 * 16 * static_cast<double>(g.co * g.y.k * g.x.k) / 2;
+        for (std::size_t k = 0; k < want.size(); ++k) ASSERT_NEAR(static_cast<double>(got[k]), want[k], bound) << test::describe(g);
+        ASSERT_TRUE(ops::winograd_input_gradient(g, DType::float32, dy.data(), kernel.data(), again.data(), three));
+        ASSERT_EQ(got, again) << test::describe(g);
+      }
+      want.assign(kernel.size(), 0), got.assign(kernel.size(), 7), again.assign(kernel.size(), 7);
+      if (ops::winograd_kernel_gradient(g, DType::float32, x.data(), dy.data(), got.data(), one)) {
+        ++kernels;
+        ops::reference::kernel_gradient(g, test::doubles(x).data(), test::doubles(dy).data(), want.data());
+        const double bound = four_points ? 0 : 32 * 0x1p-24 * 16 * static_cast<double>(g.n * g.y.n * g.x.n) / 2;
+        for (std::size_t k = 0; k < want.size(); ++k) ASSERT_NEAR(static_cast<double>(got[k]), want[k], bound) << test::describe(g);
+        ASSERT_TRUE(ops::winograd_kernel_gradient(g, DType::float32, x.data(), dy.data(), again.data(), three));
+        ASSERT_EQ(got, again) << test::describe(g);
+      }
+    }
+  EXPECT_GE(inputs, 100);
+  EXPECT_GE(kernels, 100);
+  EXPECT_GE(exact, 10);
+}
+
+/// What is not finite is computed exactly instead.
+TEST(Gradients, FastModeKeepsNonFiniteValuesInTheirFootprint) {
+  test::Random random(20268);
+  ops::Geometry g;
+  g.n = 1, g.ci = 24, g.co = 16;
+  g.y = ops::make_axis(18, 4, 2, Padding::same, {}, 1), g.x = ops::make_axis(20, 4, 2, Padding::same, {}, 1);
+  const auto x = test::integers<float>(random, g.input_elements()), kernel = test::integers<float>(random, g.kernel_elements());
+  auto dy = test::integers<float>(random, g.output_elements());
+  std::vector<float> out(kernel.size());
+  const ops::Execution execution{default_executor(), 1, 0, Math::fast};
+  ASSERT_TRUE(ops::winograd_kernel_gradient(g, DType::float32, x.data(), dy.data(), out.data(), execution));
+  dy[static_cast<std::size_t>(test::draw(random, 0, g.output_elements() - 1))] = std::numeric_limits<float>::infinity();
+  ASSERT_FALSE(ops::winograd_kernel_gradient(g, DType::float32, x.data(), dy.data(), out.data(), execution));
+  const Two fast = gradients(g, x, kernel, dy, {.math = Math::fast}), exact = gradients(g, x, kernel, dy, {.math = Math::exact});
+  const auto same = [](const std::vector<float>& a, const std::vector<float>& b) {
+    for (std::size_t i = 0; i < a.size(); ++i)
+      if (a[i] != b[i] && !(std::isnan(a[i]) && std::isnan(b[i]))) return false;
+    return true;
+  };
+  EXPECT_TRUE(same(fast.dx, exact.dx));
+  EXPECT_TRUE(same(fast.dkernel, exact.dkernel));
+}
+
+TEST(Gradients, OfAnEmptyBatchAreZero) {
+  ops::Geometry g;
+  g.n = 0, g.ci = 20, g.co = 16;
+  g.y = ops::make_axis(12, 4, 2, Padding::same, {}, 1), g.x = ops::make_axis(12, 4, 2, Padding::same, {}, 1);
+  const std::vector<float> kernel(static_cast<std::size_t>(g.kernel_elements()), 1.0f);
+  for (const Math math : {Math::fast, Math::exact}) {
+    std::vector<float> dkernel(kernel.size(), 7.0f), dbias(16, 7.0f);
+    ExecutionOptions options;
+    options.math = math;
+    ops::conv_transpose_gradients(g, DType::float32, nullptr, kernel.data(), nullptr, {nullptr, dkernel.data(), dbias.data()}, options);
+    EXPECT_EQ(dkernel, std::vector<float>(kernel.size(), 0.0f));
+    EXPECT_EQ(dbias, std::vector<float>(16, 0.0f));
+  }
+}
+
+TEST(Gradients, SameBitsForAnyThreads) {
   test::Random random(7);
   ops::Geometry g;
   g.n = 3, g.ci = 33, g.co = 17;
-  g.y = ops::make_axis(37, 4, 2, Padding::same, {}, 1), g.x = ops::make_axis(41, 5, 2, Padding::same, {}, 1);
-  std::vector<float> x(static_cast<std::size_t>(g.input_elements())), dy(static_cast<std::size_t>(g.output_elements()));
-  std::normal_distribution<float> normal;
-  for (float& v : x) v = normal(random);
-  for (float& v : dy) v = normal(random);
-  std::vector<float> one(static_cast<std::size_t>(g.kernel_elements())), many(one.size());
-  ops::kernel_gradient(g, DType::float32, x.data(), dy.data(), one.data(), {default_executor(), 1, 0, Math::exact});
-  for (const int threads : {2, 3, 8}) {
-    ops::kernel_gradient(g, DType::float32, x.data(), dy.data(), many.data(), {default_executor(), threads, 0, Math::exact});
-    EXPECT_EQ(one, many) << threads;
+  for (const std::int64_t k : {4, 5}) {                       // fast: winograd, and not
+    g.y = ops::make_axis(37, 4, 2, Padding::same, {}, 1), g.x = ops::make_axis(41, k, 2, Padding::same, {}, 1);
+    const auto x = normal<float>(random, g.input_elements()), dy = normal<float>(random, g.output_elements()),
+               kernel = normal<float>(random, g.kernel_elements());
+    for (const Math math : {Math::fast, Math::exact}) {
+      const Two one = gradients(g, x, kernel, dy, {.threads = 1, .math = math});
+      for (const int threads : {2, 3, 8}) {
+        const Two many = gradients(g, x, kernel, dy, {.threads = threads, .math = math});
+        EXPECT_EQ(one.dx, many.dx) << threads;
+        EXPECT_EQ(one.dkernel, many.dkernel) << threads;
+      }
+    }
   }
 }
 

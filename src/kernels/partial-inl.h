@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// Vectors cut by the end of a row, at any address. (Highway's MaskedLoad wants an aligned vector that can be read whole.)
+// Included once a target.
+#if defined(UPCONV_KERNELS_PARTIAL_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef UPCONV_KERNELS_PARTIAL_INL_H_
+#undef UPCONV_KERNELS_PARTIAL_INL_H_
+#else
+#define UPCONV_KERNELS_PARTIAL_INL_H_
+#endif
+
+#include <hwy/highway.h>
+
+#include <algorithm>
+
+HWY_BEFORE_NAMESPACE();
+namespace upconv::kernels::HWY_NAMESPACE {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+/// The first `count` lanes from p, zeros behind them.
+template <class T>
+HWY_INLINE hn::Vec<hn::ScalableTag<T>> LoadFirst(const T* p, std::size_t count) {
+  const hn::ScalableTag<T> d;
+  if (count >= hn::Lanes(d)) return hn::LoadU(d, p);
+  HWY_ALIGN T lanes[hn::MaxLanes(hn::ScalableTag<T>())] = {};
+  std::copy_n(p, count, lanes);
+  return hn::Load(d, lanes);
+}
+
+/// p[i] = v[i], or p[i] += v[i] if `add`, for the first `count` lanes.
+template <class T, class V>
+HWY_INLINE void StoreFirst(V v, T* p, std::size_t count, bool add) {
+  const hn::ScalableTag<T> d;
+  if (count >= hn::Lanes(d))
+    return hn::StoreU(add ? hn::Add(hn::LoadU(d, p), v) : v, d, p);
+  HWY_ALIGN T lanes[hn::MaxLanes(hn::ScalableTag<T>())];
+  hn::Store(v, d, lanes);
+  for (std::size_t i = 0; i < count; ++i) p[i] = add ? p[i] + lanes[i] : lanes[i];
+}
+
+}  // namespace upconv::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // include guard by target

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// The transforms of the gradients: y = A^T [(G g G^T) . (B^T d B)] A, an image of m x m outputs y, r x r taps g and a window d,
+// is linear in g and in d, so
+//   the gradient of d's side is one more such correlation: winograd_kernel, winograd.h's input and output;
+//   the gradient of g is G^T [sum over tiles of (B^T d B) . (A dy A^T)] G: winograd_outputs, then winograd_taps.
+// Vectors run along channels. Both axes' schemes are equal, or one of them is f11.
+#pragma once
+
+#include "kernels/winograd.h"
+
+namespace upconv::kernels {
+
+/// u[point * point_stride + n] = G g G^T for n < width; zeros from `columns` on.
+struct WinogradKernel {
+  const float* const* taps;      // [tap_y][tap_x] -> `columns` values
+  std::int64_t columns, width;   // width: a multiple of the lanes
+  float* u;
+  std::int64_t point_stride;
+};
+
+/// a[point * point_stride + n] = A y A^T for n < width; zeros from `columns` on. A null pixel counts as zeros.
+struct WinogradOutputs {
+  const float* const* pixels;    // [output_y][output_x] -> `columns` values
+  std::int64_t columns, width;
+  float* a;
+  std::int64_t point_stride;
+};
+
+/// taps[i][n] (+)= G^T s G for n < columns.
+struct WinogradTaps {
+  const float* s;                // readable in whole vectors
+  std::int64_t point_stride;
+  float* const* taps;            // [tap_y][tap_x]
+  std::int64_t columns;
+  bool add;
+};
+
+void winograd_kernel(Winograd y, Winograd x, const WinogradKernel& task, int isa) noexcept;
+void winograd_outputs(Winograd y, Winograd x, const WinogradOutputs& task, int isa) noexcept;
+/// True if every value of s was finite.
+bool winograd_taps(Winograd y, Winograd x, const WinogradTaps& task, int isa) noexcept;
+
+}  // namespace upconv::kernels

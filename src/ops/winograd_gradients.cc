@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: Apache-2.0
+// dX = A^T [(G K G^T) . V] A, one GEMM a point: M = tiles, N = input channels, depth = s * s * co.
+// dK = G^T [sum over tiles of (A x A^T) . V] G: M = s * s * co, N = input channels, depth = tiles.
+// V is the transform of dY's windows (ops/winograd_tiles.h). Tiles go in blocks; what a block needs of the transformed kernel
+// or of the sums is made for one panel of columns at a time, so that it is used while L2 or L3 still holds it. Sums run over
+// tiles in order, at most kernels::longest_chain a block, and blocks follow each other: any number of threads, the same bits.
+#include "ops/winograd_gradients.h"
+
+#include <algorithm>
+#include <atomic>
+
+#include "base/checked.h"
+#include "kernels/outer.h"
+#include "kernels/winograd_gradients.h"
+#include "ops/parallel.h"
+#include "ops/winograd_tiles.h"
+#include "upconv/tensor.h"
+
+namespace upconv::ops {
+
+namespace {
+
+struct Panel {
+  std::int64_t first, columns, width;          // of the input channels; width is whole vectors
+  int vectors;
+};
+
+/// What the two gradients have in common: the tiles, the panels of input channels, memory for V.
+class WinogradGradient {
+ protected:
+  WinogradGradient(const Geometry& geometry, const WinogradChoice& choice, const Execution& execution)
+      : g(geometry), e(execution), tiles(geometry, choice.y, choice.x, execution.isa),
+        kernels_(kernels::tile_kernels<float>(execution.isa)), zeros(Tensor({geometry.x.s * geometry.co + geometry.ci + 64})) {
+    for (const int vectors : kernels::tile_panels(kernels_, g.ci, tiles.depth)) {
+      const std::int64_t vector_width = vectors * kernels_.lanes;
+      panels.push_back({width, std::min(vector_width, g.ci - width), vector_width, vectors});
+      width += vector_width;
+    }
+  }
+
+  std::int64_t v_stride(std::int64_t count) const noexcept { return count * tiles.row + 16; }
+  /// Transforms windows [first, first + count) on the threads of the call.
+  void transform(const float* dy, std::int64_t first, std::int64_t count, float* v) {
+    const std::int64_t parts = std::min<std::int64_t>(count, 4 * e.threads);
+    const auto scratch_size = static_cast<std::int64_t>(tiles.window_scratch());
+    if (scratch.elements() == 0) scratch = Tensor::uninitialized({4 * e.threads * scratch_size});
+    float* const copies = scratch.data<float>();
+    parallel_for(*e.executor, e.threads, parts, [&](std::int64_t part) {
+      for (std::int64_t t = count * part / parts; t < count * (part + 1) / parts; ++t)
+        tiles.transform_window(dy, first + t, v + t * tiles.row, v_stride(count), copies + part * scratch_size, zero());
+    });
+  }
+  const float* zero() const noexcept { return static_cast<const float*>(zeros.bytes()); }
+
+  const Geometry& g;
+  Execution e;
+  WinogradTiles tiles;
+  const kernels::TileKernels<float>& kernels_;
+  std::vector<Panel> panels;
+  std::int64_t width = 0;                      // of all panels
+  Tensor zeros, scratch;
+};
+
+// ----------------------------------------------------------------------------------------------------------- dX
+
+constexpr std::int64_t kBlockTiles = 96;       // of dX: V stays near, every panel of the kernel serves 96 rows
+
+class WinogradInputGradient : WinogradGradient {
+ public:
+  WinogradInputGradient(const Geometry& geometry, const WinogradChoice& choice, const Execution& execution)
+      : WinogradGradient(geometry, choice, execution), blocks_(base::ceil_div(tiles.tiles, kBlockTiles)),
+        block_(base::ceil_div(tiles.tiles, blocks_)), steps_(kernels::tile_steps(1, tiles.depth)) {}
+
+  bool run(const float* dy, const float* kernel, float* dx) {
+    const auto count = static_cast<std::int64_t>(panels.size());
+    Tensor v = Tensor::uninitialized({tiles.points * v_stride(block_)});
+    Tensor u = Tensor::uninitialized({tiles.points * tiles.depth * (blocks_ == 1 ? kernels::tile_max_vectors * kernels_.lanes * e.threads : width)});
+    Tensor m = Tensor::uninitialized({e.threads * m_elements()});
+    std::atomic<bool> finite{true};
+    if (blocks_ > 1)
+      parallel_for(*e.executor, e.threads, count, [&](std::int64_t i) { pack(kernel, panel(i), u.data<float>() + offset(panel(i))); });
+    for (std::int64_t b = 0; b < blocks_; ++b) {
+      const std::int64_t first = tiles.tiles * b / blocks_, size = tiles.tiles * (b + 1) / blocks_ - first;
+      transform(dy, first, size, v.data<float>());
+      std::atomic<std::int64_t> next{0};
+      const std::int64_t workers = std::min<std::int64_t>(e.threads, count);
+      parallel_for(*e.executor, e.threads, workers, [&](std::int64_t worker) {
+        for (std::int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < count;) {
+          float* packed = u.data<float>() + (blocks_ > 1 ? offset(panel(i)) : worker * offset({kernels::tile_max_vectors * kernels_.lanes, 0, 0, 0}));
+          if (blocks_ == 1) pack(kernel, panel(i), packed);
+          if (!run_panel(panel(i), first, size, v.data<float>(), packed, m.data<float>() + worker * m_elements(), dx)) finite = false;
+        }
+      });
+    }
+    return finite;
+  }
+
+ private:
+  const Panel& panel(std::int64_t i) const noexcept { return panels[static_cast<std::size_t>(i)]; }
+  std::int64_t offset(const Panel& p) const noexcept { return tiles.points * tiles.depth * p.first; }
+  std::int64_t m_stride(std::int64_t w) const noexcept { return block_ * w + 16; }
+  std::int64_t m_elements() const noexcept { return tiles.points * m_stride(kernels::tile_max_vectors * kernels_.lanes) + 64; }
+
+  /// u[point][phase_y, phase_x, co][width] of one panel.
+  void pack(const float* kernel, const Panel& p, float* u) const noexcept {
+    const float* taps[9];
+    for (std::int64_t py = 0; py < g.y.s; ++py)
+      for (std::int64_t px = 0; px < g.x.s; ++px)
+        for (std::int64_t f = 0; f < g.co; ++f) {
+          for (int a = 0; a < tiles.sy.taps; ++a)
+            for (int b = 0; b < tiles.sx.taps; ++b)
+              taps[a * tiles.sx.taps + b] = kernel + (tiles.tap(a, b, py, px) * g.co + f) * g.ci + p.first;
+          kernels::winograd_kernel(tiles.y, tiles.x, {taps, p.columns, p.width, u + ((py * g.x.s + px) * g.co + f) * p.width, tiles.depth * p.width}, e.isa);
+        }
+  }
+
+  bool run_panel(const Panel& p, std::int64_t first, std::int64_t count, const float* v, const float* u, float* m, float* dx) const noexcept {
+    const std::int64_t groups = base::ceil_div(count, std::int64_t{kernels_.rows[p.vectors]}), stride = m_stride(p.width);
+    const float* rows[kBlockTiles];
+    float* c[kBlockTiles];
+    for (std::int64_t point = 0; point < tiles.points; ++point) {
+      for (std::int64_t t = 0; t < count; ++t) rows[t] = v + point * v_stride(count) + t * tiles.row, c[t] = m + point * stride + t * p.width;
+      for (std::int64_t i = 0; i < groups; ++i) {
+        const std::int64_t t = count * i / groups;
+        kernels_.run[p.vectors][count * (i + 1) / groups - t](
+            {.rows = rows + t, .tap_stride = 0, .steps = steps_.data(), .step_count = static_cast<std::int64_t>(steps_.size()),
+             .panel = u + point * tiles.depth * p.width, .bias = nullptr, .c = c + t, .c_offset = 0, .columns = p.width, .relu = false});
+      }
+    }
+    bool finite = true;
+    for (std::int64_t t = 0; t < count; ++t) {
+      float* y[25];
+      tiles.for_outputs(first + t, [&](int i, bool inside, std::int64_t element) { y[i] = inside ? dx + element + p.first : nullptr; });
+      finite &= kernels::winograd_output(tiles.y, tiles.x, {m + t * p.width, stride, zero(), p.columns, y, false}, e.isa);
+    }
+    return finite;
+  }
+
+  std::int64_t blocks_, block_;
+  std::vector<kernels::TileStep> steps_;
+};
+
+// ----------------------------------------------------------------------------------------------------------- dK
+
+constexpr std::int64_t kTaskRows = 48, kWideTaskRows = 24;   // of M, up to 16 points or more: sums of a panel stay in L2
+constexpr std::int64_t kBlockElements = std::int64_t{1} << 21;   // of V and the transformed x
+
+class WinogradKernelGradient : WinogradGradient {
+ public:
+  WinogradKernelGradient(const Geometry& geometry, const WinogradChoice& choice, const Execution& execution)
+      : WinogradGradient(geometry, choice, execution), outer_(kernels::outer_kernels<float>(execution.isa)) {
+    const std::int64_t most = std::clamp<std::int64_t>(kBlockElements / (tiles.points * (tiles.row + width)), 64, kernels::longest_chain);
+    blocks_ = base::ceil_div(tiles.tiles, most);
+    block_ = base::ceil_div(tiles.tiles, blocks_);
+    task_rows_ = tiles.points > 16 ? kWideTaskRows : kTaskRows;
+  }
+
+  bool run(const float* x, const float* dy, float* dkernel) {
+    const std::int64_t parts = base::ceil_div(g.co, task_rows_), tasks = g.y.s * g.x.s * parts, workers = std::min<std::int64_t>(tasks, e.threads);
+    Tensor v = Tensor::uninitialized({tiles.points * v_stride(block_)}), a = Tensor::uninitialized({tiles.points * a_stride(block_) + 64});
+    Tensor s = Tensor::uninitialized({workers * s_elements()});
+    table_.resize(static_cast<std::size_t>(tiles.points * block_));
+    std::atomic<bool> finite{true};
+    for (std::int64_t b = 0; b < blocks_; ++b) {
+      const std::int64_t first = tiles.tiles * b / blocks_, count = tiles.tiles * (b + 1) / blocks_ - first;
+      transform(dy, first, count, v.data<float>());
+      transform_inputs(x, first, count, a.data<float>());
+      for (std::int64_t point = 0; point < tiles.points; ++point)
+        for (std::int64_t t = 0; t < count; ++t)
+          table_[static_cast<std::size_t>(point * count + t)] = v.data<float>() + point * v_stride(count) + t * tiles.row;
+      std::atomic<std::int64_t> next{0};
+      parallel_for(*e.executor, e.threads, workers, [&](std::int64_t worker) {
+        for (std::int64_t task; (task = next.fetch_add(1, std::memory_order_relaxed)) < tasks;) {
+          const std::int64_t part = task % parts;
+          if (!run_task(task / parts, g.co * part / parts, g.co * (part + 1) / parts, count, a.data<float>(), s.data<float>() + worker * s_elements(),
+                        dkernel, b > 0))
+            finite = false;
+        }
+      });
+    }
+    return finite;
+  }
+
+ private:
+  std::int64_t a_stride(std::int64_t count) const noexcept { return count * width + 16; }
+  std::int64_t s_stride(std::int64_t w) const noexcept { return task_rows_ * w + 16; }
+  std::int64_t s_elements() const noexcept { return tiles.points * s_stride(kernels::tile_max_vectors * kernels_.lanes) + 64; }
+
+  /// a[point][panel][tile][width] = A x A^T.
+  void transform_inputs(const float* x, std::int64_t first, std::int64_t count, float* a) const noexcept {
+    parallel_for(*e.executor, e.threads, count, [&](std::int64_t t) {
+      for (const Panel& p : panels) {
+        const float* pixels[25];
+        tiles.for_outputs(first + t, [&](int i, bool inside, std::int64_t element) { pixels[i] = inside ? x + element + p.first : nullptr; });
+        kernels::winograd_outputs(tiles.y, tiles.x, {pixels, p.columns, p.width, a + p.first * count + t * p.width, a_stride(count)}, e.isa);
+      }
+    });
+  }
+
+  /// Filters [f0, f1) of one phase.
+  bool run_task(std::int64_t phase, std::int64_t f0, std::int64_t f1, std::int64_t count, const float* a, float* s, float* dkernel, bool add) const noexcept {
+    bool finite = true;
+    for (const Panel& p : panels) {
+      const std::int64_t groups = base::ceil_div(f1 - f0, std::int64_t{kernels_.rows[p.vectors]}), stride = s_stride(p.width);
+      for (std::int64_t point = 0; point < tiles.points; ++point)
+        for (std::int64_t i = 0; i < groups; ++i) {
+          const std::int64_t m = (f1 - f0) * i / groups, m_end = (f1 - f0) * (i + 1) / groups;
+          outer_.run[p.vectors][m_end - m](
+              {.a = table_.data() + point * count, .a_offset = phase * g.co + f0 + m, .b = a + point * a_stride(count) + p.first * count, .step = p.width,
+               .count = count, .c = s + point * stride + m * p.width, .ld = p.width, .columns = p.width, .add = false});
+        }
+      for (std::int64_t f = f0; f < f1; ++f) {
+        float* taps[9];
+        for (int i = 0; i < tiles.sy.taps; ++i)
+          for (int j = 0; j < tiles.sx.taps; ++j)
+            taps[i * tiles.sx.taps + j] = dkernel + (tiles.tap(i, j, phase / g.x.s, phase % g.x.s) * g.co + f) * g.ci + p.first;
+        finite &= kernels::winograd_taps(tiles.y, tiles.x, {s + (f - f0) * p.width, stride, taps, p.columns, add}, e.isa);
+      }
+    }
+    return finite;
+  }
+
+  const kernels::OuterKernels<float>& outer_;
+  std::int64_t blocks_, block_, task_rows_;
+  std::vector<const float*> table_;            // [point][tile] -> V
+};
+
+/// Costs of a weight in products, beside those it takes part in: its transform, written and read.
+constexpr double kKernelWeight = 14, kSumWeight = 6;
+
+Execution on_threads(const Geometry& g, Execution e) {
+  if (static_cast<double>(g.n * g.y.n * g.x.n) * static_cast<double>(g.kernel_elements()) < kThreadingThreshold) e.threads = 1;
+  return e;
+}
+
+bool applies(const Geometry& g, DType dtype) {
+  return dtype == DType::float32 && g.data_format == DataFormat::channels_last && g.input_elements() > 0 && g.output_elements() > 0;
+}
+
+}  // namespace
+
+bool winograd_input_gradient(const Geometry& g, DType dtype, const void* dy, const void* kernel, void* dx, const Execution& execution) {
+  WinogradChoice choice;
+  if (!applies(g, dtype) || !choose_winograd(g, kKernelWeight, choice)) return false;
+  return WinogradInputGradient(g, choice, on_threads(g, execution))
+      .run(static_cast<const float*>(dy), static_cast<const float*>(kernel), static_cast<float*>(dx));
+}
+
+bool winograd_kernel_gradient(const Geometry& g, DType dtype, const void* x, const void* dy, float* dkernel, const Execution& execution) {
+  WinogradChoice choice;
+  if (!applies(g, dtype) || !choose_winograd(g, kSumWeight, choice)) return false;
+  return WinogradKernelGradient(g, choice, on_threads(g, execution)).run(static_cast<const float*>(x), static_cast<const float*>(dy), dkernel);
+}
+
+}  // namespace upconv::ops

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+// The fast gradients: winograd on dY in blocks of s x s pixels (k a multiple of s, r = k / s taps of a block an axis).
+#pragma once
+
+#include "ops/plan.h"
+
+namespace upconv::ops {
+
+/// Both return false where winograd does not apply, does not pay, or met a value that is not finite; the result is then to be
+/// computed exactly. Otherwise |error| <= 32 u * B, B being the sum that bounds winograd's error in Math::fast.
+bool winograd_input_gradient(const Geometry& g, DType dtype, const void* dy, const void* kernel, void* dx, const Execution& execution);
+bool winograd_kernel_gradient(const Geometry& g, DType dtype, const void* x, const void* dy, float* dkernel, const Execution& execution);
+
+}  // namespace upconv::ops

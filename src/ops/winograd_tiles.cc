@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ops/winograd_tiles.h"
+
+#include <algorithm>
+
+#include "base/checked.h"
+
+namespace upconv::ops {
+
+using kernels::Winograd;
+
+WinogradTiles::WinogradTiles(const Geometry& geometry, Winograd scheme_y, Winograd scheme_x, int instruction_set)
+    : g(geometry), y(scheme_y), x(scheme_x), sy(kernels::winograd_scheme(y)), sx(kernels::winograd_scheme(x)), isa(instruction_set),
+      points(sy.points * sx.points), tiles_y(base::ceil_div(g.y.n, std::int64_t{sy.outputs})),
+      tiles_x(base::ceil_div(g.x.n, std::int64_t{sx.outputs})), tiles(g.n * tiles_y * tiles_x), depth(g.y.s * g.x.s * g.co),
+      row(base::round_up(depth, 16) + 16) {}
+
+void WinogradTiles::transform_window(const float* dy, std::int64_t index, float* v, std::int64_t stride, float* scratch,
+                                     const float* zeros) const noexcept {
+  const Tile at = tile(index);
+  const std::int64_t width = g.x.s * g.co;     // of a block's row, contiguous in dY
+  const float* pixels[36];
+  for (std::int64_t phase = 0; phase < g.y.s; ++phase) {
+    float* copy = scratch;
+    for (int a = 0; a < sy.points; ++a) {
+      const std::int64_t oh = (at.y + a) * g.y.s + phase - g.y.crop;
+      const bool inside = oh >= 0 && oh < g.y.o;
+      const float* line = inside ? dy + (at.n * g.y.o + oh) * g.x.o * g.co : nullptr;
+      for (int b = 0; b < sx.points; ++b) {
+        const std::int64_t ow = (at.x + b) * g.x.s - g.x.crop, low = std::max<std::int64_t>(ow, 0), high = std::min(ow + g.x.s, g.x.o);
+        const float*& pixel = pixels[a * sx.points + b];
+        if (!inside || low >= high) {
+          pixel = zeros;
+        } else if (high - low == g.x.s) {
+          pixel = line + ow * g.co;
+        } else {                               // a block that the border cuts
+          std::fill_n(copy, width, 0.0f);
+          std::copy(line + low * g.co, line + high * g.co, copy + (low - ow) * g.co);
+          pixel = copy;
+          copy += width;
+        }
+      }
+    }
+    kernels::winograd_input(y, x, {pixels, width, v + phase * width, stride}, isa);
+  }
+}
+
+namespace {
+
+std::int64_t block_taps(const Axis& axis) { return axis.d == 1 && axis.k % axis.s == 0 ? axis.k / axis.s : 0; }
+
+/// Six points where their error stays within a few times a direct sum's: three taps, or two along one axis only.
+std::vector<Winograd> schemes(std::int64_t taps, bool one_axis) {
+  if (taps == 1) return {Winograd::f11};
+  if (taps == 2) return one_axis ? std::vector{Winograd::f32, Winograd::f52} : std::vector{Winograd::f32};
+  if (taps == 3) return {Winograd::f23, Winograd::f43};
+  return {};
+}
+
+}  // namespace
+
+bool choose_winograd(const Geometry& g, double weight, WinogradChoice& choice) {
+  const std::int64_t ry = block_taps(g.y), rx = block_taps(g.x);
+  if (ry == 0 || rx == 0 || (ry == 1 && rx == 1) || (ry > 1 && rx > 1 && ry != rx)) return false;
+  const auto ci = static_cast<double>(g.ci), depth = static_cast<double>(g.y.s * g.x.s * g.co);
+  if (g.ci < 16 || depth < 16) return false;
+  double best = 0.9 * static_cast<double>(g.n * g.y.n * g.x.n * ry * rx) * depth * ci;   // of the exact way
+  bool found = false;
+  for (const Winograd y : schemes(ry, ry == 1 || rx == 1))
+    for (const Winograd x : schemes(rx, ry == 1 || rx == 1)) {
+      if (y != x && y != Winograd::f11 && x != Winograd::f11) continue;
+      const WinogradTiles t(g, y, x, 0);
+      const auto points = static_cast<double>(t.points), tiles = static_cast<double>(t.tiles);
+      const double cost = points * (tiles * (depth * ci + 12 * depth + 14 * ci) + weight * depth * ci);
+      if (cost < best) best = cost, choice = {y, x}, found = true;
+    }
+  return found;
+}
+
+}  // namespace upconv::ops

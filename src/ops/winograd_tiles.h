@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// What both fast gradients are made of. Seen in blocks of s x s pixels, with s * s * co values each, dY meets the input pixels
+// in a stride-1 correlation with r x r taps: pixel i of x reads blocks i .. i+r-1. Tiles of m x m input pixels cover x, and a
+// tile reads a window of `points` blocks an axis: the windows' transform V[point][tile][phase_y, phase_x, co] is shared by
+// dX = A^T [(G K G^T) . V] A and dK = G^T [sum of (A x A^T) . V] G.
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "kernels/tiles.h"
+#include "kernels/winograd.h"
+#include "ops/geometry.h"
+
+namespace upconv::ops {
+
+class WinogradTiles {
+ public:
+  WinogradTiles(const Geometry& g, kernels::Winograd y, kernels::Winograd x, int isa);
+
+  struct Tile {
+    std::int64_t n, y, x;                      // image, first pixel
+  };
+  Tile tile(std::int64_t index) const noexcept {
+    return {index / (tiles_y * tiles_x), index / tiles_x % tiles_y * sy.outputs, index % tiles_x * sx.outputs};
+  }
+
+  std::size_t window_scratch() const noexcept { return static_cast<std::size_t>(points * g.x.s * g.co); }
+  /// V of one tile: v[point * stride + depth]. `scratch` holds window_scratch() values; zeros as many as a block's row.
+  void transform_window(const float* dy, std::int64_t index, float* v, std::int64_t stride, float* scratch, const float* zeros) const noexcept;
+  /// The tap (kh * kw index) of block tap (a, b) and phase (py, px).
+  std::int64_t tap(std::int64_t a, std::int64_t b, std::int64_t py, std::int64_t px) const noexcept {
+    return (a * g.y.s + py) * g.x.k + b * g.x.s + px;
+  }
+  /// Calls f(pixel (y, x) of tile's outputs, index) in row-major order; inside x or not.
+  template <class F>
+  void for_outputs(std::int64_t index, F f) const noexcept {
+    const Tile at = tile(index);
+    for (int i = 0; i < sy.outputs; ++i)
+      for (int j = 0; j < sx.outputs; ++j) {
+        const bool inside = at.y + i < g.y.n && at.x + j < g.x.n;
+        f(i * sx.outputs + j, inside, ((at.n * g.y.n + at.y + i) * g.x.n + at.x + j) * g.ci);
+      }
+  }
+
+  const Geometry& g;
+  kernels::Winograd y, x;
+  const kernels::WinogradScheme &sy, &sx;
+  int isa;
+  std::int64_t points, tiles_y, tiles_x, tiles;
+  std::int64_t depth;                          // s * s * co: of a block
+  std::int64_t row;                            // elements from tile to tile of V: room for a last vector, off the same cache sets
+};
+
+struct WinogradChoice {
+  kernels::Winograd y = kernels::Winograd::f11, x = kernels::Winograd::f11;
+};
+/// The schemes of least cost; false where none applies or the exact way costs no more. `weight`: what a transformed weight
+/// costs beside its products, in products.
+bool choose_winograd(const Geometry& g, double weight, WinogradChoice& choice);
+
+}  // namespace upconv::ops
