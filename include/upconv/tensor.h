@@ -163,7 +163,7 @@ class UPCONV_EXPORT Tensor {
   Tensor cast(DType dtype) const;
 
  private:
-  struct Free { void operator()(void* p) const noexcept; };
+  struct Free { std::size_t bytes; void operator()(void* p) const noexcept; };
   static Tensor copy_checked(const void* values, std::size_t count, const Shape& shape, DType dtype);
 
   std::unique_ptr<void, Free> bytes_;

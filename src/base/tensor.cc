@@ -3,11 +3,10 @@
 
 #include <bit>
 #include <cmath>
-#include <cstdlib>
 #include <cstring>
-#include <new>
 
 #include "base/checked.h"
+#include "base/memory.h"
 #include "base/text.h"
 #include "upconv/error.h"
 
@@ -45,7 +44,7 @@ static void check_dtype(DType wanted, DType actual) {
 void ConstTensorView::check(DType wanted) const { check_dtype(wanted, dtype); }
 void TensorView::check(DType wanted) const { check_dtype(wanted, dtype); }
 
-void Tensor::Free::operator()(void* p) const noexcept { std::free(p); }
+void Tensor::Free::operator()(void* p) const noexcept { base::deallocate(p, bytes); }
 
 Tensor::Tensor() noexcept { shape_.push_back(0); }
 
@@ -56,9 +55,9 @@ Tensor Tensor::uninitialized(const Shape& shape, DType dtype) {
   t.elements_ = shape.elements();
   const std::int64_t bytes = base::checked_mul(t.elements_, static_cast<std::int64_t>(size_of(dtype)), "tensor size in bytes");
   if (bytes == 0) return t;
-  const std::int64_t padded = base::checked_add(bytes, 63, "tensor size in bytes") & ~std::int64_t{63};
-  t.bytes_.reset(std::aligned_alloc(64, static_cast<std::size_t>(padded)));
-  if (!t.bytes_) throw std::bad_alloc();
+  base::checked_add(bytes, 63, "tensor size in bytes");   // allocate() rounds up
+  const auto size = static_cast<std::size_t>(bytes);
+  t.bytes_ = {base::allocate(size), Free{size}};
   return t;
 }
 

@@ -288,6 +288,23 @@ struct TapeState {
   Tensor y;
 };
 
+/// The gradient of the sums before the activation; empty where that is dy itself.
+Tensor sums_gradient(const Conv2DTranspose& layer, const TapeState& state, ConstTensorView dy, const CallOptions& options) {
+  const std::int64_t batch = state.y.shape()[0];
+  Tensor total;                              // dy in y's dtype plus the activity term; empty where that is dy itself
+  const Regularizer& regularizer = layer.activity_regularizer();
+  if (dy.dtype != state.y.dtype() || (regularizer && batch > 0)) total = Tensor::copy_of(dy).cast(state.y.dtype());
+  if (regularizer && batch > 0) regularizer->add_gradient(state.y, options.activity_scale / static_cast<double>(batch), total);
+  const Activation& activation = layer.options().activation;
+  const kernels::ActivationSpec* fused = fused_activation(layer);
+  if (fused && fused->function == kernels::Activation::linear) return total;
+  const ConstTensorView sum = total.elements() > 0 ? total.view() : dy;
+  if (keeps_result_only(fused)) return activation.backward(state.y, state.y, sum);
+  if (state.sums.elements() == 0 || state.sums.dtype() == state.x.dtype()) return activation.backward(state.sums, state.y, sum);
+  const DType wide = state.sums.dtype();
+  return activation.backward(state.sums, state.y.cast(wide), Tensor::copy_of(sum).cast(wide)).cast(state.x.dtype());
+}
+
 }  // namespace
 
 std::pair<Tensor, Tape> Conv2DTranspose::forward(Tensor x, const CallOptions& options) const {
@@ -326,33 +343,25 @@ Gradients Conv2DTranspose::backward(ConstTensorView dy, const Tape& tape, const 
   if (dy.shape != state.y.shape())
     throw ArgumentError("dy", base::cat("The gradient must have the shape of the output, ", state.y.shape().str(), ". Received: ",
                                         dy.shape.str(), "."));
-  Tensor total = Tensor::copy_of(dy).cast(state.y.dtype());
-  const std::int64_t batch = state.y.shape()[0];
-  if (const Regularizer& regularizer = activity_regularizer(); regularizer && batch > 0)
-    regularizer->add_gradient(state.y, options.activity_scale / static_cast<double>(batch), total);
-  const Activation& activation = impl_->options.activation;
-  const bool wide = state.sums.elements() > 0 && state.sums.dtype() != state.x.dtype();
-  Tensor dsums;
-  const kernels::ActivationSpec* fused = fused_activation(*this);
-  if (fused && fused->function == kernels::Activation::linear) dsums = std::move(total);
-  else if (keeps_result_only(fused)) dsums = activation.backward(state.y, state.y, total);
-  else if (wide) dsums = activation.backward(state.sums, state.y.cast(state.sums.dtype()), total.cast(state.sums.dtype())).cast(state.x.dtype());
-  else dsums = activation.backward(state.sums, state.y, total);
-
+  const Tensor dsums = sums_gradient(*this, state, dy, options);
   const DType compute = state.x.dtype();
-  const Tensor cast_kernel = kernel().cast(compute);
+  const ConstTensorView dsums_view = dsums.elements() > 0 ? dsums.view() : dy;
+  const Tensor cast_kernel = kernel().dtype() == compute ? Tensor() : kernel().cast(compute);
   const ops::Geometry g = ops::make_geometry(state.x.shape(), kernel().shape(), impl_->geometry);
   Gradients gradients;
   gradients.inputs.push_back(options.input_gradient ? Tensor::uninitialized(state.x.shape(), compute) : Tensor());
   Tensor dkernel = Tensor::uninitialized(kernel().shape(), compute), dbias;
   if (bias()) dbias = Tensor::uninitialized(bias()->shape(), compute);
-  ops::conv_transpose_gradients(g, compute, state.x.bytes(), cast_kernel.bytes(), dsums.bytes(),
+  ops::conv_transpose_gradients(g, compute, state.x.bytes(), (cast_kernel.elements() > 0 ? cast_kernel : kernel()).bytes(), dsums_view.bytes,
                                 {options.input_gradient ? gradients.inputs[0].bytes() : nullptr, trainable_ ? dkernel.bytes() : nullptr, trainable_ && bias() ? dbias.bytes() : nullptr},
                                 options.execution);
   if (options.input_gradient && state.input_dtype != compute) gradients.inputs[0] = gradients.inputs[0].cast(state.input_dtype);
   const DType variable = dtype_policy_.variable_dtype;
-  gradients.weights.push_back(trainable_ ? dkernel.cast(variable) : Tensor());
-  if (bias()) gradients.weights.push_back(trainable_ ? dbias.cast(variable) : Tensor());
+  const auto as_variable = [&](Tensor&& gradient) {
+    return !trainable_ ? Tensor() : compute == variable ? std::move(gradient) : gradient.cast(variable);
+  };
+  gradients.weights.push_back(as_variable(std::move(dkernel)));
+  if (bias()) gradients.weights.push_back(as_variable(std::move(dbias)));
   return gradients;
 }
 
