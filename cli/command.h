@@ -26,5 +26,6 @@ Command add_convert(CLI::App& root);
 Command add_explain(CLI::App& root);
 Command add_inspect(CLI::App& root);
 Command add_run(CLI::App& root);
+Command add_train(CLI::App& root);
 
 }  // namespace upconv::cli

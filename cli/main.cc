@@ -25,6 +25,7 @@ Examples:
   upconv inspect model.keras
   upconv run superres.keras photo.png large.png
   upconv convert old.h5 new.keras
+  upconv train model.keras --data train.npz --epochs 10 --out trained.keras
   upconv explain --input 10x8x128 --filters 32 --kernel 2 --strides 2
   upconv explain --input 4x4x1 --filters 1 --kernel 3 --strides 2 --padding same --svg picture.svg
 
@@ -58,7 +59,7 @@ int run(int argc, char** argv) {
   std::string isa;
   app.add_option("--threads", threads, "Threads to use (default: UPCONV_THREADS, else all processors)")->check(CLI::PositiveNumber);
   app.add_option("--isa", isa, "Instruction set (default: UPCONV_ISA, else the best of: " + base::join(available_isas(), ", ") + ")");
-  const std::vector<Command> commands = {add_inspect(app), add_run(app), add_convert(app), add_explain(app), add_bench(app)};
+  const std::vector<Command> commands = {add_inspect(app), add_run(app), add_convert(app), add_train(app), add_explain(app), add_bench(app)};
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

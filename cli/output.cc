@@ -38,6 +38,8 @@ HoldSignals::~HoldSignals() {
   if (--holders == 0 && pending.load() != 0) _exit(128 + pending.load());
 }
 
+bool interrupted() { return pending.load() != 0; }
+
 void write_file(const std::string& path, std::string_view text) { write_file(path, std::as_bytes(std::span(text))); }
 
 void write_file(const std::string& path, std::span<const std::byte> bytes) {

@@ -21,6 +21,9 @@ class HoldSignals {
   HoldSignals& operator=(const HoldSignals&) = delete;
 };
 
+/// Whether a signal waits: long work ends at its next good moment.
+bool interrupted();
+
 /// io::replace_file with signals held. Throws FileError (access).
 void write_file(const std::string& path, std::span<const std::byte> bytes);
 void write_file(const std::string& path, std::string_view text);

@@ -12,8 +12,8 @@
 
 #include "io/atomic_file.h"
 #include "io/npy.h"
+#include "io/picture_math.h"
 #include "io/png.h"
-#include "picture_math.h"
 #include "upconv/io.h"
 #include "upconv/upconv.h"
 
@@ -52,19 +52,19 @@ void enlarge(const Model& model) {
   const Tensor original = io::read_png(io::Bytes::open("models/astronaut_hr.png"));
   const std::int64_t h = small.shape()[0], w = small.shape()[1];
   const Tensor x = Tensor::copy_of(small).reshaped({1, h, w, 1});
-  const Tensor large = examples::to_8_bits(model(x)).reshaped(original.shape());
-  const Tensor bicubic = examples::bicubic(small, 2 * h, 2 * w);
-  const double ours = examples::psnr(large, original, kEdge), theirs = examples::psnr(bicubic, original, kEdge);
+  const Tensor large = io::to_8_bits(model(x)).reshaped(original.shape());
+  const Tensor bicubic = io::bicubic(small, 2 * h, 2 * w);
+  const double ours = io::psnr(large, original, kEdge), theirs = io::psnr(bicubic, original, kEdge);
 
   std::filesystem::create_directories("out");
   io::replace_file("out/astronaut_sr.png", io::png_bytes(large));
   const Tensor sheet[] = {bicubic, large, original};
-  io::replace_file("out/astronaut_side_by_side.png", io::png_bytes(examples::side_by_side(sheet, 8)));
+  io::replace_file("out/astronaut_side_by_side.png", io::png_bytes(io::side_by_side(sheet, 8)));
 
   std::printf("photograph                  models/astronaut_lr.png, %ld x %ld -> %ld x %ld\n", static_cast<long>(h),
               static_cast<long>(w), static_cast<long>(2 * h), static_cast<long>(2 * w));
   std::printf("PSNR against the original   bicubic %.2f dB, upconv %.2f dB (%+.2f)\n", theirs, ours, ours - theirs);
-  std::printf("PSNR upconv to bicubic      %.2f dB\n", examples::psnr(large, bicubic, kEdge));
+  std::printf("PSNR upconv to bicubic      %.2f dB\n", io::psnr(large, bicubic, kEdge));
   std::printf("time                        %.1f ms a picture (%d threads, %s)\n", fastest_call(model, x), default_threads(),
               default_isa().c_str());
   std::printf("written                     out/astronaut_sr.png\n"

@@ -45,6 +45,8 @@ struct LoadOptions {
 UPCONV_EXPORT Model load_model(const std::string& path, const LoadOptions& options = {});
 /// The same from memory.
 UPCONV_EXPORT Model load_model(std::span<const std::byte> bytes, const LoadOptions& options = {});
+/// A file's model with newly initialised weights: an architecture in JSON, or any whole-model file.
+UPCONV_EXPORT Model load_architecture(const std::string& path, const LoadOptions& options = {});
 /// Takes one Conv2DTranspose out of any Keras model by its name, whatever the other layers are.
 UPCONV_EXPORT std::shared_ptr<Conv2DTranspose> load_layer(const std::string& path, const std::string& name,
                                                           const LoadOptions& options = {});

@@ -158,6 +158,7 @@ struct TrainerOptions {
   std::vector<Metric> weighted_metrics = {};           ///< the same, with the sample weights
   bool auto_scale_loss = true;                         ///< LossScaleOptimizer under the mixed_float16 policy, as Keras
   std::shared_ptr<Communicator> communicator = {};
+  std::int64_t compare_every = 100;                    ///< steps after which the ranks compare their weights
   bool fast_reduce = false;                            ///< one chunk a rank instead of eight: any number of ranks, other bits
   ExecutionOptions execution = {};
 };

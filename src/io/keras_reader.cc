@@ -75,10 +75,11 @@ Model load(KerasParts parts, const LoadOptions& options) {
 
 namespace io {
 
-Model model_of(const KerasParts& parts, const LoadOptions& options) {
+Model model_of(const KerasParts& parts, const LoadOptions& options, bool with_weights) {
   const KerasEntry root = read_architecture(parts, options);
   Model model = make_model(root, parts);
-  const std::vector<LayerWeights> weights = match_weights(root, weights_of(parts), parts.path);
+  std::vector<LayerWeights> weights;
+  if (with_weights) weights = match_weights(root, weights_of(parts), parts.path);
   for (const LayerWeights& layer : weights) check_shapes(layer, parts.path);
   try {
     if (std::all_of(model.inputs().begin(), model.inputs().end(), [](const ModelInput& in) { return in.shape.rank() > 0; })) model.build();
@@ -95,6 +96,11 @@ Model load_model(const std::string& path, const LoadOptions& options) { return l
 
 Model load_model(std::span<const std::byte> bytes, const LoadOptions& options) {
   return load(io::read_keras_bytes(io::Bytes::view(bytes, "memory"), options.limits), options);
+}
+
+Model load_architecture(const std::string& path, const LoadOptions& options) {
+  const KerasParts parts = io::read_keras_file(path, options.limits);
+  return io::model_of(parts, options, false);
 }
 
 std::shared_ptr<Conv2DTranspose> load_layer(const std::string& path, const std::string& name, const LoadOptions& options) {

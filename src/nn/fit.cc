@@ -113,6 +113,8 @@ History Trainer::fit(const Dataset& data, const FitOptions& options) {
   impl_->resumes = false;
   TrainingContext context{.trainer = *this, .epochs = options.epochs, .steps = run.epoch_steps, .batch_size = options.batch_size, .rank = impl_->rank()};
   History history;
+  std::int64_t steps = 0;
+  impl_->share_weights();
   for (const auto& callback : options.callbacks) callback->on_train_begin(context);
   while (position.epoch < options.epochs && !context.stop_training && !context.interrupt) {
     context.epoch = position.epoch;
@@ -122,8 +124,10 @@ History Trainer::fit(const Dataset& data, const FitOptions& options) {
       context.step = position.step;
       totals.add(run.step(position.epoch, position.step));
       ++position.step;
+      if (++steps % impl_->options.compare_every == 0) impl_->compare_ranks();
       const Logs logs = impl_->logs(totals, "");
       for (const auto& callback : options.callbacks) callback->on_batch_end(context, logs);
+      impl_->agree(context.interrupt);
     }
     if (context.interrupt && position.step < run.epoch_steps) break;
     Logs logs = impl_->logs(totals, "");

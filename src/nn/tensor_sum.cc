@@ -5,19 +5,20 @@
 
 namespace upconv::nn {
 
+void add_view_into(TensorView to, ConstTensorView from) {
+  const std::int64_t count = to.elements();
+  if (to.dtype == DType::float32) {
+    float* sum = to.data<float>();
+    const float* term = from.data<float>();
+    for (std::int64_t i = 0; i < count; ++i) sum[i] += term[i];
+    return;
+  }
+  for (std::int64_t i = 0; i < count; ++i) base::write_element(to, i, base::read_element(to, i) + base::read_element(from, i));
+}
+
 void add_into(Tensor& sum, Tensor&& term) {
-  if (sum.elements() == 0) {
-    sum = std::move(term);
-    return;
-  }
-  if (sum.dtype() == DType::float32 && term.dtype() == DType::float32) {
-    float* to = sum.data<float>();
-    const float* from = term.data<float>();
-    for (std::int64_t i = 0; i < sum.elements(); ++i) to[i] += from[i];
-    return;
-  }
-  for (std::int64_t i = 0; i < sum.elements(); ++i)
-    base::write_element(sum, i, base::read_element(sum, i) + base::read_element(term, i));
+  if (sum.elements() == 0) sum = std::move(term);
+  else add_view_into(sum, term);
 }
 
 static Tensor pair_sum(Tensor a, Tensor b) {

@@ -11,6 +11,9 @@ namespace upconv::nn {
 /// sum += term, each element rounded to the dtype once. An empty `sum` takes the term over.
 void add_into(Tensor& sum, Tensor&& term);
 
+/// to[i] += from[i], for equal shapes and dtypes.
+void add_view_into(TensorView to, ConstTensorView from);
+
 /// The sum of `terms` in a binary tree over their places: ((0 + 1) + (2 + 3)) + ... An empty term counts as zeros of the others'
 /// shape, so a negative zero beside it becomes zero on one machine as on many. Empty when all are.
 Tensor tree_sum(std::vector<Tensor> terms);

@@ -191,6 +191,44 @@ void Trainer::Impl::learn(Step& step) {
   optimizer.apply(model, gradients);
 }
 
+// ------------------------------------------------------------------------------------------------ ranks
+
+void Trainer::Impl::share_weights() {
+  if (ranks() == 1) return;
+  for (const Model::WeightRef& ref : model.weights()) {
+    Tensor value = ref.variable().value;
+    options.communicator->broadcast(value);
+    ref.layer->assign(ref.index, std::move(value));
+  }
+  compare_ranks();
+}
+
+void Trainer::Impl::agree(bool& flag) {
+  if (ranks() == 1) return;
+  double count[1] = {flag ? 1.0 : 0.0};
+  options.communicator->sum(count);
+  flag = count[0] > 0;
+}
+
+/// FNV-1a over weights and optimiser state; two doubles of 32 bits each travel.
+void Trainer::Impl::compare_ranks() {
+  if (ranks() == 1) return;
+  std::uint64_t hash = 0xcbf29ce484222325u;
+  const auto add = [&](const void* bytes, std::size_t count) {
+    for (std::size_t i = 0; i < count; ++i) hash = (hash ^ static_cast<const unsigned char*>(bytes)[i]) * 0x100000001b3u;
+  };
+  for (const Model::WeightRef& ref : model.weights()) add(ref.variable().value.bytes(), ref.variable().value.byte_size());
+  for (const OptimizerVariable& variable : optimizer.variables()) {
+    if (const auto* integer = std::get_if<std::int64_t>(&variable.value)) add(integer, sizeof *integer);
+    else add(std::get<Tensor>(variable.value).bytes(), std::get<Tensor>(variable.value).byte_size());
+  }
+  const Tensor own = Tensor::of<double>({2}, {static_cast<double>(hash >> 32), static_cast<double>(hash & 0xffffffffu)});
+  Tensor first = own;
+  options.communicator->broadcast(first);
+  const bool equal = own.data<double>()[0] == first.data<double>()[0] && own.data<double>()[1] == first.data<double>()[1];
+  options.communicator->check(equal ? "" : "its weights or optimizer state differ from those of rank 0");
+}
+
 // ------------------------------------------------------------------------------------------------ logs
 
 void Trainer::Impl::Totals::add(const Step& step) {

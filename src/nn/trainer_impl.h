@@ -62,6 +62,10 @@ struct Trainer::Impl {
   std::string first_layer_not_finite(const Step& step) const;
   Logs logs(const Totals& totals, const std::string& prefix);
   void check_data(const Dataset& data, std::int64_t batch_size) const;
+  /// With several ranks: rank 0's weights everywhere; then a comparison of weights and optimiser state. StateError when they differ.
+  void share_weights();
+  void compare_ranks();
+  void agree(bool& flag);                              // true everywhere where it is true on one rank
   Logs run_evaluation(const Dataset& data, std::int64_t batch_size, const std::string& prefix);
 
  private:

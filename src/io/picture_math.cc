@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "picture_math.h"
+#include "io/picture_math.h"
 
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <vector>
 
-namespace upconv::examples {
+namespace upconv::io {
 namespace {
 
 double cubic(double x) {
@@ -26,13 +26,14 @@ struct Taps {
 };
 
 Taps taps_at(std::int64_t o, std::int64_t from, std::int64_t to) {
-  const double centre = (static_cast<double>(o) + 0.5) * static_cast<double>(from) / static_cast<double>(to);
-  const std::int64_t first = std::max<std::int64_t>(static_cast<std::int64_t>(centre - 1.5), 0);
-  const std::int64_t last = std::min(static_cast<std::int64_t>(centre + 2.5), from);
+  const double scale = static_cast<double>(from) / static_cast<double>(to), stretch = std::max(scale, 1.0), support = 2 * stretch;
+  const double centre = (static_cast<double>(o) + 0.5) * scale;
+  const std::int64_t first = std::max<std::int64_t>(static_cast<std::int64_t>(centre - support + 0.5), 0);
+  const std::int64_t last = std::min(static_cast<std::int64_t>(centre + support + 0.5), from);
   Taps taps{first, {}};
   double sum = 0;
   for (std::int64_t i = first; i < last; ++i) {
-    taps.weights.push_back(cubic(static_cast<double>(i) + 0.5 - centre));
+    taps.weights.push_back(cubic((static_cast<double>(i) + 0.5 - centre) / stretch));
     sum += taps.weights.back();
   }
   for (double& w : taps.weights) w /= sum;
@@ -40,7 +41,7 @@ Taps taps_at(std::int64_t o, std::int64_t from, std::int64_t to) {
 }
 
 /// (outer, from, inner) -> (outer, to, inner).
-Tensor enlarge_axis(ConstTensorView x, std::int64_t outer, std::int64_t from, std::int64_t to, std::int64_t inner) {
+Tensor resize_axis(ConstTensorView x, std::int64_t outer, std::int64_t from, std::int64_t to, std::int64_t inner) {
   Tensor y({outer, to, inner});
   const float* in = x.data<float>();
   float* out = y.data<float>();
@@ -67,8 +68,8 @@ Tensor to_8_bits(ConstTensorView picture) {
 
 Tensor bicubic(ConstTensorView picture, std::int64_t height, std::int64_t width) {
   const std::int64_t h = picture.shape[0], w = picture.shape[1], c = picture.shape[2];
-  const Tensor wide = enlarge_axis(picture, h, w, width, c);
-  return enlarge_axis(wide, 1, h, height, width * c).reshaped({height, width, c});
+  const Tensor wide = resize_axis(picture, h, w, width, c);
+  return resize_axis(wide, 1, h, height, width * c).reshaped({height, width, c});
 }
 
 double psnr(ConstTensorView a, ConstTensorView b, std::int64_t edge) {
@@ -99,4 +100,4 @@ Tensor side_by_side(std::span<const Tensor> pictures, std::int64_t gap) {
   return sheet;
 }
 
-}  // namespace upconv::examples
+}  // namespace upconv::io

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a super-resolved picture is measured with: the usual bicubic enlargement and the peak signal-to-noise ratio.
+// What super-resolution is trained and measured with: bicubic resizing and the peak signal-to-noise ratio.
 // Pictures are tensors (h, w, channels) of float32 in 0..1 that hold 8-bit values.
 #pragma once
 
@@ -7,15 +7,16 @@
 
 #include "upconv/tensor.h"
 
-namespace upconv::examples {
+namespace upconv::io {
 
 /// Every value to the nearest of 256 steps in 0..1.
 Tensor to_8_bits(ConstTensorView picture);
-/// Bicubic enlargement (a = -0.5) as Pillow does it on 8-bit pictures: rows first, rounded, then columns, rounded.
+/// Bicubic resizing (a = -0.5; antialiased where it reduces) as Pillow does it on 8-bit pictures: rows first, rounded, then
+/// columns, rounded.
 Tensor bicubic(ConstTensorView picture, std::int64_t height, std::int64_t width);
 /// 10 log10(1 / mean squared difference) in dB, `edge` pixels at each side left out.
 double psnr(ConstTensorView a, ConstTensorView b, std::int64_t edge);
 /// Pictures of one height beside each other, a white gap between them.
 Tensor side_by_side(std::span<const Tensor> pictures, std::int64_t gap);
 
-}  // namespace upconv::examples
+}  // namespace upconv::io
