@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Products with an axis' matrices on both sides, unrolled for each pair of sizes; the coefficients stay in memory.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/winograd_gradients.cc"
 #include <hwy/foreach_target.h>
@@ -8,104 +9,114 @@
 
 #include "kernels/dispatch.h"
 #include "kernels/partial-inl.h"
-#include "kernels/winograd-inl.h"
 #include "kernels/winograd_gradients.h"
-
-#ifndef UPCONV_KERNELS_WINOGRAD_TRANSPOSED
-#define UPCONV_KERNELS_WINOGRAD_TRANSPOSED
-namespace upconv::kernels {
-
-/// The transposed matrix, as Multiply() takes it.
-template <int kRows, int kColumns>
-struct Transposed {
-  float values[kColumns][kRows];
-  constexpr explicit Transposed(const float (&m)[kRows][kColumns]) : values() {
-    for (int i = 0; i < kRows; ++i)
-      for (int j = 0; j < kColumns; ++j) values[j][i] = m[i][j];
-  }
-};
-
-template <class F>
-inline constexpr Transposed kTransposedOutput{F::output};
-template <class F>
-inline constexpr Transposed kTransposedKernel{F::kernel};
-template <class F>
-inline constexpr int kTaps = static_cast<int>(sizeof(F::kernel[0]) / sizeof(float));
-
-}  // namespace upconv::kernels
-#endif
 
 HWY_BEFORE_NAMESPACE();
 namespace upconv::kernels::HWY_NAMESPACE {
 
-/// out = rows_y * in * rows_x^T for `kInY` x `kInX` vectors.
+using D = hn::ScalableTag<float>;
+using V = hn::Vec<D>;
+
+constexpr auto kLanes = static_cast<std::int64_t>(hn::MaxLanes(D()));
+
+#define UPCONV_UNROLL _Pragma("GCC unroll 8")
+
+/// out[i * out_step] = sum over k of rows[i * row_step + k * column_step] * in[k * in_step].
+template <int kOut, int kIn>
+HWY_INLINE void Multiply(const float* rows, int row_step, int column_step, const V* in, int in_step, V* out, int out_step) {
+  const D d;
+  UPCONV_UNROLL
+  for (int i = 0; i < kOut; ++i) {
+    V sum = hn::Mul(hn::Set(d, rows[i * row_step]), in[0]);
+    UPCONV_UNROLL
+    for (int k = 1; k < kIn; ++k) sum = hn::MulAdd(hn::Set(d, rows[i * row_step + k * column_step]), in[k * in_step], sum);
+    out[i * out_step] = sum;
+  }
+}
+
+/// out = Y in X^T; a matrix is given with the steps from row to row and from column to column.
 template <int kOutY, int kInY, int kOutX, int kInX>
-HWY_INLINE void Sandwich(const float (&rows_y)[kOutY][kInY], const float (&rows_x)[kOutX][kInX], const V* in, V* out) {
+HWY_INLINE void Sandwich(const float* y, int y_row, int y_column, const float* x, int x_row, int x_column, const V* in, V* out) {
   V half[kOutY * kInX];
-  UPCONV_UNROLL_WINOGRAD
-  for (int x = 0; x < kInX; ++x) Multiply(rows_y, in + x, kInX, half + x, kInX);
-  UPCONV_UNROLL_WINOGRAD
-  for (int y = 0; y < kOutY; ++y) Multiply(rows_x, half + y * kInX, 1, out + y * kOutX, 1);
+  UPCONV_UNROLL
+  for (int j = 0; j < kInX; ++j) Multiply<kOutY, kInY>(y, y_row, y_column, in + j, kInX, half + j, kInX);
+  UPCONV_UNROLL
+  for (int i = 0; i < kOutY; ++i) Multiply<kOutX, kInX>(x, x_row, x_column, half + i * kInX, 1, out + i * kOutX, 1);
 }
 
-template <class Y, class X>
-HWY_NOINLINE void Kernel(const WinogradKernel& t) {
-  const D d;
-  constexpr auto lanes = static_cast<std::int64_t>(hn::MaxLanes(D()));
-  V in[kTaps<Y> * kTaps<X>], out[Y::a * X::a];
-  for (std::int64_t n = 0; n < t.width; n += lanes) {
-    for (int i = 0; i < kTaps<Y> * kTaps<X>; ++i) in[i] = n < t.columns ? LoadFirst(t.taps[i] + n, static_cast<std::size_t>(t.columns - n)) : hn::Zero(d);
-    Sandwich(Y::kernel, X::kernel, in, out);
-    for (int i = 0; i < Y::a * X::a; ++i) hn::StoreU(out[i], d, t.u + i * t.point_stride + n);
+template <int kPointsY, int kTapsY, int kPointsX, int kTapsX>
+struct Sizes {
+  static constexpr int points_y = kPointsY, taps_y = kTapsY, points_x = kPointsX, taps_x = kTapsX;
+  static constexpr int outputs_y = kPointsY - kTapsY + 1, outputs_x = kPointsX - kTapsX + 1;
+  static constexpr int points = kPointsY * kPointsX, taps = kTapsY * kTapsX, outputs = outputs_y * outputs_x;
+};
+
+/// The first columns - n values at p + n; zeros for a null p or beyond the columns.
+HWY_INLINE V Load(const float* p, std::int64_t n, std::int64_t columns) {
+  return p && n < columns ? LoadFirst(p + n, static_cast<std::size_t>(columns - n)) : hn::Zero(D());
+}
+
+template <class S>
+HWY_NOINLINE void Run(const WinogradKernel& t) {
+  V in[S::taps], out[S::points];
+  for (std::int64_t n = 0; n < t.width; n += kLanes) {
+    for (int i = 0; i < S::taps; ++i) in[i] = Load(t.taps[i], n, t.columns);
+    Sandwich<S::points_y, S::taps_y, S::points_x, S::taps_x>(t.y.kernel[0], 3, 1, t.x.kernel[0], 3, 1, in, out);
+    for (int i = 0; i < S::points; ++i) hn::StoreU(out[i], D(), t.u + i * t.point_stride + n);
   }
 }
 
-template <class Y, class X>
-HWY_NOINLINE void Outputs(const WinogradOutputs& t) {
-  const D d;
-  constexpr auto lanes = static_cast<std::int64_t>(hn::MaxLanes(D()));
-  V in[Y::m * X::m], out[Y::a * X::a];
-  for (std::int64_t n = 0; n < t.width; n += lanes) {
-    for (int i = 0; i < Y::m * X::m; ++i) in[i] = t.pixels[i] && n < t.columns ? LoadFirst(t.pixels[i] + n, static_cast<std::size_t>(t.columns - n)) : hn::Zero(d);
-    Sandwich(kTransposedOutput<Y>.values, kTransposedOutput<X>.values, in, out);
-    for (int i = 0; i < Y::a * X::a; ++i) hn::StoreU(out[i], d, t.a + i * t.point_stride + n);
+template <class S>
+HWY_NOINLINE void Run(const WinogradOutputs& t) {
+  V in[S::outputs], out[S::points];
+  for (std::int64_t n = 0; n < t.width; n += kLanes) {
+    for (int i = 0; i < S::outputs; ++i) in[i] = Load(t.pixels[i], n, t.columns);
+    Sandwich<S::points_y, S::outputs_y, S::points_x, S::outputs_x>(t.y.output[0], 1, 6, t.x.output[0], 1, 6, in, out);
+    for (int i = 0; i < S::points; ++i) hn::StoreU(out[i], D(), t.a + i * t.point_stride + n);
   }
 }
 
-template <class Y, class X>
-HWY_NOINLINE bool Taps(const WinogradTaps& t) {
+template <class S>
+HWY_NOINLINE bool Run(const WinogradTaps& t) {
   const D d;
-  constexpr auto lanes = static_cast<std::int64_t>(hn::MaxLanes(D()));
-  V in[Y::a * X::a], out[kTaps<Y> * kTaps<X>];
+  V in[S::points], out[S::taps];
   V check = hn::Zero(d);
-  for (std::int64_t n = 0; n < t.columns; n += lanes) {
-    const auto mask = hn::FirstN(d, static_cast<std::size_t>(std::min(lanes, t.columns - n)));
-    for (int i = 0; i < Y::a * X::a; ++i) {
+  for (std::int64_t n = 0; n < t.columns; n += kLanes) {
+    const auto mask = hn::FirstN(d, static_cast<std::size_t>(std::min(kLanes, t.columns - n)));
+    for (int i = 0; i < S::points; ++i) {
       in[i] = hn::IfThenElseZero(mask, hn::LoadU(d, t.s + i * t.point_stride + n));
       check = hn::MulAdd(in[i], hn::Zero(d), check);
     }
-    Sandwich(kTransposedKernel<Y>.values, kTransposedKernel<X>.values, in, out);
-    for (int i = 0; i < kTaps<Y> * kTaps<X>; ++i) StoreFirst(out[i], t.taps[i] + n, static_cast<std::size_t>(t.columns - n), t.add);
+    Sandwich<S::taps_y, S::points_y, S::taps_x, S::points_x>(t.y.kernel[0], 1, 3, t.x.kernel[0], 1, 3, in, out);
+    for (int i = 0; i < S::taps; ++i) StoreFirst(out[i], t.taps[i] + n, static_cast<std::size_t>(t.columns - n), t.add);
   }
   return hn::AllTrue(d, hn::Eq(check, check));
 }
 
-template <class Y, class X>
-struct KernelCall {
-  static void run(const WinogradKernel& t) { Kernel<Y, X>(t); }
-};
-template <class Y, class X>
-struct OutputsCall {
-  static void run(const WinogradOutputs& t) { Outputs<Y, X>(t); }
-};
-template <class Y, class X>
-struct TapsCall {
-  static bool run(const WinogradTaps& t) { return Taps<Y, X>(t); }
-};
+template <class Task>
+auto Choose(const Task& t) {
+  switch (((t.y.points * 8 + t.y.taps) * 8 + t.x.points) * 8 + t.x.taps) {
+#define UPCONV_SIZES(py, ty, px, tx) \
+  case ((py * 8 + ty) * 8 + px) * 8 + tx: return Run<Sizes<py, ty, px, tx>>(t);
+    UPCONV_SIZES(4, 2, 4, 2)
+    UPCONV_SIZES(4, 2, 1, 1)
+    UPCONV_SIZES(1, 1, 4, 2)
+    UPCONV_SIZES(6, 2, 1, 1)
+    UPCONV_SIZES(1, 1, 6, 2)
+    UPCONV_SIZES(4, 3, 4, 3)
+    UPCONV_SIZES(4, 3, 1, 1)
+    UPCONV_SIZES(1, 1, 4, 3)
+    UPCONV_SIZES(6, 3, 6, 3)
+    UPCONV_SIZES(6, 3, 1, 1)
+    UPCONV_SIZES(1, 1, 6, 3)
+#undef UPCONV_SIZES
+    default: return Run<Sizes<1, 1, 1, 1>>(t);
+  }
+}
 
-void TransformKernel(Winograd y, Winograd x, const WinogradKernel& t) { Choose<KernelCall>(y, x, t); }
-void TransformOutputs(Winograd y, Winograd x, const WinogradOutputs& t) { Choose<OutputsCall>(y, x, t); }
-bool TransformTaps(Winograd y, Winograd x, const WinogradTaps& t) { return Choose<TapsCall>(y, x, t); }
+void TransformKernel(const WinogradKernel& t) { Choose(t); }
+void TransformOutputs(const WinogradOutputs& t) { Choose(t); }
+bool TransformTaps(const WinogradTaps& t) { return Choose(t); }
 
 }  // namespace upconv::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -117,15 +128,21 @@ HWY_EXPORT(TransformKernel);
 HWY_EXPORT(TransformOutputs);
 HWY_EXPORT(TransformTaps);
 
-void winograd_kernel(Winograd y, Winograd x, const WinogradKernel& task, int isa) noexcept {
-  UPCONV_DISPATCH(TransformKernel, isa)(y, x, task);
+WinogradAxis::WinogradAxis(Winograd of) noexcept
+    : scheme(of), points(winograd_scheme(of).points), outputs(winograd_scheme(of).outputs), taps(winograd_scheme(of).taps), kernel(), output() {
+  static constexpr double places[] = {0, 1, -1}, six_places[] = {0, 2.0 / 3, -2.0 / 3, 3.0 / 2, -3.0 / 2};
+  for (int i = 0; i < points; ++i)
+    for (int k = 0; k < taps; ++k) kernel[i][k] = static_cast<float>(winograd_scheme(of).kernel[i][k]);
+  for (int k = 0; k + 1 < points; ++k) {        // y_i = sum of product k times place_k^i
+    double power = 1;
+    for (int i = 0; i < outputs; ++i, power *= points == 6 ? six_places[k] : places[k]) output[i][k] = static_cast<float>(power);
+  }
+  output[outputs - 1][points - 1] = 1;          // infinity
 }
-void winograd_outputs(Winograd y, Winograd x, const WinogradOutputs& task, int isa) noexcept {
-  UPCONV_DISPATCH(TransformOutputs, isa)(y, x, task);
-}
-bool winograd_taps(Winograd y, Winograd x, const WinogradTaps& task, int isa) noexcept {
-  return UPCONV_DISPATCH(TransformTaps, isa)(y, x, task);
-}
+
+void winograd_kernel(const WinogradKernel& task, int isa) noexcept { UPCONV_DISPATCH(TransformKernel, isa)(task); }
+void winograd_outputs(const WinogradOutputs& task, int isa) noexcept { UPCONV_DISPATCH(TransformOutputs, isa)(task); }
+bool winograd_taps(const WinogradTaps& task, int isa) noexcept { return UPCONV_DISPATCH(TransformTaps, isa)(task); }
 
 }  // namespace upconv::kernels
 #endif  // HWY_ONCE

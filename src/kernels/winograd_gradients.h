@@ -3,15 +3,26 @@
 // is linear in g and in d, so
 //   the gradient of d's side is one more such correlation: winograd_kernel, winograd.h's input and output;
 //   the gradient of g is G^T [sum over tiles of (B^T d B) . (A dy A^T)] G: winograd_outputs, then winograd_taps.
-// Vectors run along channels. Both axes' schemes are equal, or one of them is f11.
+// Vectors run along channels.
 #pragma once
 
 #include "kernels/winograd.h"
 
 namespace upconv::kernels {
 
+/// One axis' scheme with its matrices.
+struct WinogradAxis {
+  explicit WinogradAxis(Winograd scheme) noexcept;
+
+  Winograd scheme;
+  int points, outputs, taps;
+  float kernel[6][3];      // G: [point][tap]
+  float output[5][6];      // A^T: [output][point]
+};
+
 /// u[point * point_stride + n] = G g G^T for n < width; zeros from `columns` on.
 struct WinogradKernel {
+  const WinogradAxis &y, &x;
   const float* const* taps;      // [tap_y][tap_x] -> `columns` values
   std::int64_t columns, width;   // width: a multiple of the lanes
   float* u;
@@ -20,6 +31,7 @@ struct WinogradKernel {
 
 /// a[point * point_stride + n] = A y A^T for n < width; zeros from `columns` on. A null pixel counts as zeros.
 struct WinogradOutputs {
+  const WinogradAxis &y, &x;
   const float* const* pixels;    // [output_y][output_x] -> `columns` values
   std::int64_t columns, width;
   float* a;
@@ -28,6 +40,7 @@ struct WinogradOutputs {
 
 /// taps[i][n] (+)= G^T s G for n < columns.
 struct WinogradTaps {
+  const WinogradAxis &y, &x;
   const float* s;                // readable in whole vectors
   std::int64_t point_stride;
   float* const* taps;            // [tap_y][tap_x]
@@ -35,9 +48,10 @@ struct WinogradTaps {
   bool add;
 };
 
-void winograd_kernel(Winograd y, Winograd x, const WinogradKernel& task, int isa) noexcept;
-void winograd_outputs(Winograd y, Winograd x, const WinogradOutputs& task, int isa) noexcept;
+/// Both axes have the same scheme, or one of them one point.
+void winograd_kernel(const WinogradKernel& task, int isa) noexcept;
+void winograd_outputs(const WinogradOutputs& task, int isa) noexcept;
 /// True if every value of s was finite.
-bool winograd_taps(Winograd y, Winograd x, const WinogradTaps& task, int isa) noexcept;
+bool winograd_taps(const WinogradTaps& task, int isa) noexcept;
 
 }  // namespace upconv::kernels

@@ -11,7 +11,6 @@
 
 #include "base/checked.h"
 #include "kernels/outer.h"
-#include "kernels/winograd_gradients.h"
 #include "ops/parallel.h"
 #include "ops/winograd_tiles.h"
 #include "upconv/tensor.h"
@@ -28,7 +27,7 @@ struct Panel {
 /// What the two gradients have in common: the tiles, the panels of input channels, memory for V.
 class WinogradGradient {
  protected:
-  WinogradGradient(const Geometry& geometry, const WinogradChoice& choice, const Execution& execution)
+  WinogradGradient(const Geometry& geometry, const GradientSchemes& choice, const Execution& execution)
       : g(geometry), e(execution), tiles(geometry, choice.y, choice.x, execution.isa),
         kernels_(kernels::tile_kernels<float>(execution.isa)), zeros(Tensor({geometry.x.s * geometry.co + geometry.ci + 64})) {
     for (const int vectors : kernels::tile_panels(kernels_, g.ci, tiles.depth)) {
@@ -67,7 +66,7 @@ constexpr std::int64_t kBlockTiles = 96;       // of dX: V stays near, every pan
 
 class WinogradInputGradient : WinogradGradient {
  public:
-  WinogradInputGradient(const Geometry& geometry, const WinogradChoice& choice, const Execution& execution)
+  WinogradInputGradient(const Geometry& geometry, const GradientSchemes& choice, const Execution& execution)
       : WinogradGradient(geometry, choice, execution), blocks_(base::ceil_div(tiles.tiles, kBlockTiles)),
         block_(base::ceil_div(tiles.tiles, blocks_)), steps_(kernels::tile_steps(1, tiles.depth)) {}
 
@@ -107,10 +106,10 @@ class WinogradInputGradient : WinogradGradient {
     for (std::int64_t py = 0; py < g.y.s; ++py)
       for (std::int64_t px = 0; px < g.x.s; ++px)
         for (std::int64_t f = 0; f < g.co; ++f) {
-          for (int a = 0; a < tiles.sy.taps; ++a)
-            for (int b = 0; b < tiles.sx.taps; ++b)
-              taps[a * tiles.sx.taps + b] = kernel + (tiles.tap(a, b, py, px) * g.co + f) * g.ci + p.first;
-          kernels::winograd_kernel(tiles.y, tiles.x, {taps, p.columns, p.width, u + ((py * g.x.s + px) * g.co + f) * p.width, tiles.depth * p.width}, e.isa);
+          for (int a = 0; a < tiles.y.taps; ++a)
+            for (int b = 0; b < tiles.x.taps; ++b)
+              taps[a * tiles.x.taps + b] = kernel + (tiles.tap(a, b, py, px) * g.co + f) * g.ci + p.first;
+          kernels::winograd_kernel({tiles.y, tiles.x, taps, p.columns, p.width, u + ((py * g.x.s + px) * g.co + f) * p.width, tiles.depth * p.width}, e.isa);
         }
   }
 
@@ -131,7 +130,7 @@ class WinogradInputGradient : WinogradGradient {
     for (std::int64_t t = 0; t < count; ++t) {
       float* y[25];
       tiles.for_outputs(first + t, [&](int i, bool inside, std::int64_t element) { y[i] = inside ? dx + element + p.first : nullptr; });
-      finite &= kernels::winograd_output(tiles.y, tiles.x, {m + t * p.width, stride, zero(), p.columns, y, false}, e.isa);
+      finite &= kernels::winograd_output(tiles.y.scheme, tiles.x.scheme, {m + t * p.width, stride, zero(), p.columns, y, false}, e.isa);
     }
     return finite;
   }
@@ -147,7 +146,7 @@ constexpr std::int64_t kBlockElements = std::int64_t{1} << 21;   // of V and the
 
 class WinogradKernelGradient : WinogradGradient {
  public:
-  WinogradKernelGradient(const Geometry& geometry, const WinogradChoice& choice, const Execution& execution)
+  WinogradKernelGradient(const Geometry& geometry, const GradientSchemes& choice, const Execution& execution)
       : WinogradGradient(geometry, choice, execution), outer_(kernels::outer_kernels<float>(execution.isa)) {
     const std::int64_t most = std::clamp<std::int64_t>(kBlockElements / (tiles.points * (tiles.row + width)), 64, kernels::longest_chain);
     blocks_ = base::ceil_div(tiles.tiles, most);
@@ -192,7 +191,7 @@ class WinogradKernelGradient : WinogradGradient {
       for (const Panel& p : panels) {
         const float* pixels[25];
         tiles.for_outputs(first + t, [&](int i, bool inside, std::int64_t element) { pixels[i] = inside ? x + element + p.first : nullptr; });
-        kernels::winograd_outputs(tiles.y, tiles.x, {pixels, p.columns, p.width, a + p.first * count + t * p.width, a_stride(count)}, e.isa);
+        kernels::winograd_outputs({tiles.y, tiles.x, pixels, p.columns, p.width, a + p.first * count + t * p.width, a_stride(count)}, e.isa);
       }
     });
   }
@@ -211,10 +210,10 @@ class WinogradKernelGradient : WinogradGradient {
         }
       for (std::int64_t f = f0; f < f1; ++f) {
         float* taps[9];
-        for (int i = 0; i < tiles.sy.taps; ++i)
-          for (int j = 0; j < tiles.sx.taps; ++j)
-            taps[i * tiles.sx.taps + j] = dkernel + (tiles.tap(i, j, phase / g.x.s, phase % g.x.s) * g.co + f) * g.ci + p.first;
-        finite &= kernels::winograd_taps(tiles.y, tiles.x, {s + (f - f0) * p.width, stride, taps, p.columns, add}, e.isa);
+        for (int i = 0; i < tiles.y.taps; ++i)
+          for (int j = 0; j < tiles.x.taps; ++j)
+            taps[i * tiles.x.taps + j] = dkernel + (tiles.tap(i, j, phase / g.x.s, phase % g.x.s) * g.co + f) * g.ci + p.first;
+        finite &= kernels::winograd_taps({tiles.y, tiles.x, s + (f - f0) * p.width, stride, taps, p.columns, add}, e.isa);
       }
     }
     return finite;
@@ -240,15 +239,15 @@ bool applies(const Geometry& g, DType dtype) {
 }  // namespace
 
 bool winograd_input_gradient(const Geometry& g, DType dtype, const void* dy, const void* kernel, void* dx, const Execution& execution) {
-  WinogradChoice choice;
-  if (!applies(g, dtype) || !choose_winograd(g, kKernelWeight, choice)) return false;
+  GradientSchemes choice;
+  if (!applies(g, dtype) || !choose_gradient_schemes(g, kKernelWeight, choice)) return false;
   return WinogradInputGradient(g, choice, on_threads(g, execution))
       .run(static_cast<const float*>(dy), static_cast<const float*>(kernel), static_cast<float*>(dx));
 }
 
 bool winograd_kernel_gradient(const Geometry& g, DType dtype, const void* x, const void* dy, float* dkernel, const Execution& execution) {
-  WinogradChoice choice;
-  if (!applies(g, dtype) || !choose_winograd(g, kSumWeight, choice)) return false;
+  GradientSchemes choice;
+  if (!applies(g, dtype) || !choose_gradient_schemes(g, kSumWeight, choice)) return false;
   return WinogradKernelGradient(g, choice, on_threads(g, execution)).run(static_cast<const float*>(x), static_cast<const float*>(dy), dkernel);
 }
 

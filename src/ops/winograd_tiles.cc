@@ -10,9 +10,8 @@ namespace upconv::ops {
 using kernels::Winograd;
 
 WinogradTiles::WinogradTiles(const Geometry& geometry, Winograd scheme_y, Winograd scheme_x, int instruction_set)
-    : g(geometry), y(scheme_y), x(scheme_x), sy(kernels::winograd_scheme(y)), sx(kernels::winograd_scheme(x)), isa(instruction_set),
-      points(sy.points * sx.points), tiles_y(base::ceil_div(g.y.n, std::int64_t{sy.outputs})),
-      tiles_x(base::ceil_div(g.x.n, std::int64_t{sx.outputs})), tiles(g.n * tiles_y * tiles_x), depth(g.y.s * g.x.s * g.co),
+    : g(geometry), y(scheme_y), x(scheme_x), isa(instruction_set), points(y.points * x.points),
+      tiles_y(base::ceil_div(g.y.n, std::int64_t{y.outputs})), tiles_x(base::ceil_div(g.x.n, std::int64_t{x.outputs})), tiles(g.n * tiles_y * tiles_x), depth(g.y.s * g.x.s * g.co),
       row(base::round_up(depth, 16) + 16) {}
 
 void WinogradTiles::transform_window(const float* dy, std::int64_t index, float* v, std::int64_t stride, float* scratch,
@@ -22,13 +21,13 @@ void WinogradTiles::transform_window(const float* dy, std::int64_t index, float*
   const float* pixels[36];
   for (std::int64_t phase = 0; phase < g.y.s; ++phase) {
     float* copy = scratch;
-    for (int a = 0; a < sy.points; ++a) {
+    for (int a = 0; a < y.points; ++a) {
       const std::int64_t oh = (at.y + a) * g.y.s + phase - g.y.crop;
       const bool inside = oh >= 0 && oh < g.y.o;
       const float* line = inside ? dy + (at.n * g.y.o + oh) * g.x.o * g.co : nullptr;
-      for (int b = 0; b < sx.points; ++b) {
+      for (int b = 0; b < x.points; ++b) {
         const std::int64_t ow = (at.x + b) * g.x.s - g.x.crop, low = std::max<std::int64_t>(ow, 0), high = std::min(ow + g.x.s, g.x.o);
-        const float*& pixel = pixels[a * sx.points + b];
+        const float*& pixel = pixels[a * x.points + b];
         if (!inside || low >= high) {
           pixel = zeros;
         } else if (high - low == g.x.s) {
@@ -41,7 +40,7 @@ void WinogradTiles::transform_window(const float* dy, std::int64_t index, float*
         }
       }
     }
-    kernels::winograd_input(y, x, {pixels, width, v + phase * width, stride}, isa);
+    kernels::winograd_input(y.scheme, x.scheme, {pixels, width, v + phase * width, stride}, isa);
   }
 }
 
@@ -59,7 +58,7 @@ std::vector<Winograd> schemes(std::int64_t taps, bool one_axis) {
 
 }  // namespace
 
-bool choose_winograd(const Geometry& g, double weight, WinogradChoice& choice) {
+bool choose_gradient_schemes(const Geometry& g, double weight, GradientSchemes& choice) {
   const std::int64_t ry = block_taps(g.y), rx = block_taps(g.x);
   if (ry == 0 || rx == 0 || (ry == 1 && rx == 1) || (ry > 1 && rx > 1 && ry != rx)) return false;
   const auto ci = static_cast<double>(g.ci), depth = static_cast<double>(g.y.s * g.x.s * g.co);

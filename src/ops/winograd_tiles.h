@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "kernels/tiles.h"
-#include "kernels/winograd.h"
+#include "kernels/winograd_gradients.h"
 #include "ops/geometry.h"
 
 namespace upconv::ops {
@@ -22,7 +22,7 @@ class WinogradTiles {
     std::int64_t n, y, x;                      // image, first pixel
   };
   Tile tile(std::int64_t index) const noexcept {
-    return {index / (tiles_y * tiles_x), index / tiles_x % tiles_y * sy.outputs, index % tiles_x * sx.outputs};
+    return {index / (tiles_y * tiles_x), index / tiles_x % tiles_y * y.outputs, index % tiles_x * x.outputs};
   }
 
   std::size_t window_scratch() const noexcept { return static_cast<std::size_t>(points * g.x.s * g.co); }
@@ -36,27 +36,26 @@ class WinogradTiles {
   template <class F>
   void for_outputs(std::int64_t index, F f) const noexcept {
     const Tile at = tile(index);
-    for (int i = 0; i < sy.outputs; ++i)
-      for (int j = 0; j < sx.outputs; ++j) {
+    for (int i = 0; i < y.outputs; ++i)
+      for (int j = 0; j < x.outputs; ++j) {
         const bool inside = at.y + i < g.y.n && at.x + j < g.x.n;
-        f(i * sx.outputs + j, inside, ((at.n * g.y.n + at.y + i) * g.x.n + at.x + j) * g.ci);
+        f(i * x.outputs + j, inside, ((at.n * g.y.n + at.y + i) * g.x.n + at.x + j) * g.ci);
       }
   }
 
   const Geometry& g;
-  kernels::Winograd y, x;
-  const kernels::WinogradScheme &sy, &sx;
+  kernels::WinogradAxis y, x;
   int isa;
   std::int64_t points, tiles_y, tiles_x, tiles;
   std::int64_t depth;                          // s * s * co: of a block
   std::int64_t row;                            // elements from tile to tile of V: room for a last vector, off the same cache sets
 };
 
-struct WinogradChoice {
+struct GradientSchemes {
   kernels::Winograd y = kernels::Winograd::f11, x = kernels::Winograd::f11;
 };
 /// The schemes of least cost; false where none applies or the exact way costs no more. `weight`: what a transformed weight
 /// costs beside its products, in products.
-bool choose_winograd(const Geometry& g, double weight, WinogradChoice& choice);
+bool choose_gradient_schemes(const Geometry& g, double weight, GradientSchemes& choice);
 
 }  // namespace upconv::ops
