@@ -8,6 +8,7 @@
 #include "base/checked.h"
 #include "base/text.h"
 #include "nn/names.h"
+#include "nn/pieces.h"
 #include "nn/stateless_layers.h"
 #include "nn/tensor_sum.h"
 #include "upconv/error.h"
@@ -251,10 +252,11 @@ void Model::backward(std::span<Piece> pieces, const CallOptions& options, const 
   for (std::size_t p = 0; p < pieces.size(); ++p)
     for (std::size_t k = 0; k < impl_->outputs.size(); ++k)
       nn::add_into(gradients[p][impl_->outputs[k]], std::move(pieces[p].output_gradients[k]));
-  const auto step = [&](std::size_t i, std::size_t p) {
+  const auto step = [&](std::size_t i, std::size_t p, const ExecutionOptions& execution) {
     const GraphNode& node = impl_->nodes[i];
     if (node.inputs.empty() || gradients[p][i].elements() == 0) return;
     CallOptions call = options;
+    call.execution = execution;
     call.activity_scale = pieces[p].activity_scale;
     call.input_gradient = std::any_of(node.inputs.begin(), node.inputs.end(), [&](std::size_t input) { return needed[input]; });
     Gradients g = impl_->layers[node.layer]->backward(gradients[p][i], pieces[p].tape.nodes[i], call);
@@ -268,7 +270,7 @@ void Model::backward(std::span<Piece> pieces, const CallOptions& options, const 
   };
   for (std::size_t i = impl_->nodes.size(); i-- > 0;) {
     if (!needed[i]) continue;
-    for (std::size_t p = 0; p < pieces.size(); ++p) step(i, p);
+    nn::each_piece(pieces.size(), options.execution, [&](std::size_t p, const ExecutionOptions& execution) { step(i, p, execution); });
     const std::size_t layer = impl_->nodes[i].layer;
     if (first_node[layer] == i && !impl_->layers[layer]->variables().empty()) on_layer(layer, std::move(of_layer[layer]));
   }

@@ -9,7 +9,7 @@
 #include <cmath>
 
 #include "base/text.h"
-#include "nn/random.h"
+#include "nn/pieces.h"
 #include "nn/tensor_sum.h"
 #include "nn/trainer_impl.h"
 #include "upconv/error.h"
@@ -73,12 +73,15 @@ Trainer::Impl::Step Trainer::Impl::forward(const LoadChunk& load, std::int64_t s
     if (chunk.batch.targets.size() != losses.size())
       throw ArgumentError("targets", base::cat("The model has ", losses.size(), " output(s) and takes one target for each. Received: ",
                                                chunk.batch.targets.size(), "."));
-    std::vector<ConstTensorView> views(chunk.batch.inputs.begin(), chunk.batch.inputs.end());
-    const CallOptions call{.training = training, .execution = options.execution};
-    if (training) std::tie(chunk.outputs, chunk.tape) = model.forward(views, call);
-    else chunk.outputs = model(views, call);
     step.chunks.push_back(std::move(chunk));
   }
+  nn::each_piece(step.chunks.size(), options.execution, [&](std::size_t c, const ExecutionOptions& execution) {
+    Chunk& chunk = step.chunks[c];
+    std::vector<ConstTensorView> views(chunk.batch.inputs.begin(), chunk.batch.inputs.end());
+    const CallOptions call{.training = training, .execution = execution};
+    if (training) std::tie(chunk.outputs, chunk.tape) = model.forward(views, call);
+    else chunk.outputs = model(views, call);
+  });
   return step;
 }
 
