@@ -19,6 +19,7 @@ struct Block {
 /// Blocks of equal size, each of whole images or of a part of one.
 struct Blocking {
   std::int64_t n = 0, height = 0, width = 0;
+  std::int64_t first_row = 0, first_column = 0;         // of all blocks
   std::int64_t images = 1, rows = 1, columns = 1;       // of a block, at most
   std::int64_t image_parts = 0, row_parts = 1, column_parts = 1;
 
@@ -51,7 +52,7 @@ struct Blocking {
     const auto [n0, n1] = part(n, images, image);
     const auto [y0, y1] = part(height, rows, row);
     const auto [x0, x1] = part(width, columns, column);
-    return {n0, n1, y0, y1, x0, x1};
+    return {n0, n1, first_row + y0, first_row + y1, first_column + x0, first_column + x1};
   }
 };
 

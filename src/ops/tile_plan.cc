@@ -13,7 +13,7 @@
 #include <atomic>
 #include <cmath>
 
-#include "base/checked.h"
+#include "ops/blocks.h"
 #include "ops/parallel.h"
 #include "ops/pixels.h"
 #include "ops/plan.h"
@@ -28,19 +28,6 @@ constexpr std::int64_t kWholeElements = 262144;         // so small an input is 
 constexpr std::int64_t kStreamedBytes = 4 << 20;        // so many weights are read once, for all pixels
 constexpr std::int64_t kMostPixels = 2048;
 constexpr std::int64_t kStagedBytes = 128 << 10, kTableBytes = 96 << 10;   // of a thread's scratch
-
-/// Images [n0,n1) x rows of blocks [y0,y1) x columns of blocks [x0,x1).
-struct Block {
-  std::int64_t n0, n1, y0, y1, x0, x1;
-};
-
-/// How blocks are cut; each has `images` whole images, or a part of one.
-struct Blocking {
-  std::int64_t images = 1, rows = 1, columns = 1;       // of a block, at most
-  std::int64_t image_parts = 1, row_parts = 1, column_parts = 1;
-  std::int64_t count() const noexcept { return image_parts * row_parts * column_parts; }
-  std::int64_t pixels() const noexcept { return images * rows * columns; }
-};
 
 /// The input as the tiles read it: channel 0 of pixel (n, i, j) at base + n*image + i*row + j*column.
 template <class T>
@@ -91,7 +78,6 @@ class TilePlan final : public ForwardPlan {
   void choose_blocks();
   bool fits(const Blocking& b) const noexcept;
   std::int64_t staged_elements(const Blocking& b) const noexcept;
-  Block block(std::int64_t index) const noexcept;
   Slot slot(char* memory) const noexcept;
   void pack_all(const void* kernel, T* packed) const noexcept;
   void run_packed(const Call& call, char* slots) const noexcept;
@@ -172,43 +158,14 @@ bool TilePlan<T>::fits(const Blocking& b) const noexcept {
 
 template <class T>
 void TilePlan<T>::choose_blocks() {
-  const std::int64_t height = y_last_ - y_first_, width = x_last_ - x_first_, image = height * width, n = p_.geometry.n;
-  if (image == 0 || n == 0) {
-    blocking_ = {.images = 0, .rows = 0, .columns = 0, .image_parts = 0, .row_parts = 0, .column_parts = 0};
-    return;
-  }
+  const std::int64_t height = y_last_ - y_first_, width = x_last_ - x_first_, n = p_.geometry.n;
   const std::int64_t ci = std::max<std::int64_t>(1, in_.c);
-  const bool whole = image * n <= kWholeElements / ci || layout_.packed_elements * static_cast<std::int64_t>(sizeof(T)) > kStreamedBytes;
+  const bool whole = height * width * n <= kWholeElements / ci || layout_.packed_elements * static_cast<std::int64_t>(sizeof(T)) > kStreamedBytes;
   std::int64_t target = std::min(kMostPixels, whole ? kMostPixels : std::max<std::int64_t>(64, kBlockElements / ci));
-  for (;; target /= 2) {
-    Blocking b;
-    if (target >= image) {
-      b.image_parts = base::ceil_div(n, target / image);
-      b.images = base::ceil_div(n, b.image_parts), b.rows = height, b.columns = width;
-    } else {
-      b.image_parts = n;
-      b.column_parts = base::ceil_div(width, std::min(width, target));
-      b.columns = base::ceil_div(width, b.column_parts);
-      b.row_parts = base::ceil_div(height, std::max<std::int64_t>(1, target / b.columns));
-      b.rows = base::ceil_div(height, b.row_parts);
-    }
-    blocking_ = b;
-    if (target <= 1 || fits(b)) return;
-  }
-}
-
-template <class T>
-Block TilePlan<T>::block(std::int64_t index) const noexcept {
-  const Blocking& b = blocking_;
-  const std::int64_t column = index % b.column_parts, row = index / b.column_parts % b.row_parts,
-                     image = index / (b.column_parts * b.row_parts);
-  const auto part = [](std::int64_t first, std::int64_t last, std::int64_t size, std::int64_t i) {
-    return std::pair{std::min(last, first + i * size), std::min(last, first + (i + 1) * size)};
-  };
-  const auto [n0, n1] = part(0, p_.geometry.n, b.images, image);
-  const auto [y0, y1] = part(y_first_, y_last_, b.rows, row);
-  const auto [x0, x1] = part(x_first_, x_last_, b.columns, column);
-  return {n0, n1, y0, y1, x0, x1};
+  do {
+    blocking_ = Blocking::make(n, height, width, target);
+    blocking_.first_row = y_first_, blocking_.first_column = x_first_;
+  } while (!fits(blocking_) && (target /= 2) > 0);
 }
 
 template <class T>
@@ -267,7 +224,7 @@ void TilePlan<T>::run_packed(const Call& call, char* slots) const noexcept {
     const Slot mine = slot(slots + worker * slot_bytes_);
     for (std::int64_t item; (item = next.fetch_add(1, std::memory_order_relaxed)) < items;) {
       const std::int64_t share = item / blocks;
-      run_block(call, block(item % blocks), panels * share / shares_, panels * (share + 1) / shares_, mine);
+      run_block(call, blocking_[item % blocks], panels * share / shares_, panels * (share + 1) / shares_, mine);
     }
   });
 }
