@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "base/text.h"
 #include "ops/conv_transpose.h"
 
 namespace upconv::cli {
@@ -26,10 +27,13 @@ BenchPass forward(const Conv2DTranspose& layer, const Tensor& x, const Execution
   return {[=] { plan.run(x, *y, workspace->bytes()); }, plan.algorithm(), plan.reason(), 1, 0};
 }
 
-BenchPass gradient(bool of_input, const Conv2DTranspose& layer, const Tensor& x, const Shape& output, const ExecutionOptions& options) {
+ops::Geometry geometry_of(const Conv2DTranspose& layer, const Shape& input) {
   const Conv2DTransposeOptions& o = layer.options();
-  const ops::Geometry g = ops::make_geometry(x.shape(), layer.kernel().shape(),
-                                             {.strides = o.strides, .padding = parse_padding(o.padding)});
+  return ops::make_geometry(input, layer.kernel().shape(), {.strides = o.strides, .padding = parse_padding(o.padding)});
+}
+
+BenchPass gradient(bool of_input, const Conv2DTranspose& layer, const Tensor& x, const Shape& output, const ExecutionOptions& options) {
+  const ops::Geometry g = geometry_of(layer, x.shape());
   const Tensor kernel = layer.kernel().cast(x.dtype()), dy = noise(output, x.dtype());
   const auto result = std::make_shared<Tensor>(of_input ? x.shape() : kernel.shape(), x.dtype());
   ops::GradientOutputs outputs;
@@ -38,17 +42,20 @@ BenchPass gradient(bool of_input, const Conv2DTranspose& layer, const Tensor& x,
             (void)result;
             ops::conv_transpose_gradients(g, x.dtype(), x.bytes(), kernel.bytes(), dy.bytes(), outputs, options);
           },
-          "", "", 1, 0};
+          ops::gradient_algorithm(g, x.dtype(), of_input ? ops::GradientOf::input : ops::GradientOf::kernel, options.math), "", 1, 0};
 }
 
 BenchPass train(const Conv2DTranspose& layer, const Tensor& x, const Shape& output, const ExecutionOptions& options) {
   const Tensor dy = noise(output, x.dtype());
   const auto own = std::make_shared<Conv2DTranspose>(layer);
+  const ops::Geometry g = geometry_of(layer, x.shape());
+  const auto gradient = [&](ops::GradientOf of) { return ops::gradient_algorithm(g, x.dtype(), of, options.math); };
   return {[=] {
             const auto [y, tape] = own->forward(x, {.execution = options});
             own->backward(dy, tape, {.execution = options});
           },
-          "", "", 3, 0};
+          base::cat(layer.plan(x.shape(), options).algorithm(), ", ", gradient(ops::GradientOf::input), ", ", gradient(ops::GradientOf::kernel)),
+          "", 3, 0};
 }
 
 }  // namespace

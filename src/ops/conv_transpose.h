@@ -67,6 +67,10 @@ struct GradientOutputs {
   void* kernel = nullptr;   ///< (kh,kw,co,ci)
   void* bias = nullptr;     ///< (co)
 };
+/// Math::fast chooses by the whole call, batch included; so a sample's dx may have other bits in another batch.
+enum class GradientOf { input, kernel };
+/// "winograd" or "direct": how the call below computes a gradient, unless a value turns out not to be finite.
+std::string gradient_algorithm(const Geometry& geometry, DType dtype, GradientOf gradient, Math math);
 void conv_transpose_gradients(const Geometry& geometry, DType dtype, const void* x, const void* kernel, const void* dy,
                               const GradientOutputs& outputs, const ExecutionOptions& options);
 

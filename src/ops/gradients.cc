@@ -21,7 +21,7 @@ void rounded(void* out, std::int64_t elements, DType dtype, const Compute& compu
 template <class T>
 void gradients(const Geometry& g, DType dtype, const void* x, const void* kernel, const void* dy, const GradientOutputs& out,
                const Execution& e) {
-  const bool fast = e.math == Math::fast && dtype == DType::float32;
+  const bool fast = e.math == Math::fast;
   if (out.kernel && !(fast && winograd_kernel_gradient(g, dtype, x, dy, static_cast<float*>(out.kernel), e)))
     rounded<T>(out.kernel, g.kernel_elements(), dtype, [&](T* dkernel) { kernel_gradient(g, dtype, x, dy, dkernel, e); });
   if (out.bias) rounded<T>(out.bias, g.co, dtype, [&](T* dbias) { bias_gradient(g, dtype, dy, dbias, e); });
@@ -30,6 +30,11 @@ void gradients(const Geometry& g, DType dtype, const void* x, const void* kernel
 }
 
 }  // namespace
+
+std::string gradient_algorithm(const Geometry& g, DType dtype, GradientOf gradient, Math math) {
+  const bool pays = gradient == GradientOf::input ? winograd_input_gradient_pays(g, dtype) : winograd_kernel_gradient_pays(g, dtype);
+  return math == Math::fast && pays ? "winograd" : "direct";
+}
 
 void conv_transpose_gradients(const Geometry& g, DType dtype, const void* x, const void* kernel, const void* dy,
                               const GradientOutputs& outputs, const ExecutionOptions& options) {

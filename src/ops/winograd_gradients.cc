@@ -232,23 +232,26 @@ Execution on_threads(const Geometry& g, Execution e) {
   return e;
 }
 
-bool applies(const Geometry& g, DType dtype) {
-  return dtype == DType::float32 && g.data_format == DataFormat::channels_last && g.input_elements() > 0 && g.output_elements() > 0;
+/// The schemes of a gradient; none where winograd does not apply or does not pay.
+std::optional<GradientSchemes> schemes(const Geometry& g, DType dtype, double weight) {
+  if (dtype != DType::float32 || g.data_format != DataFormat::channels_last || g.input_elements() == 0 || g.output_elements() == 0) return {};
+  return choose_gradient_schemes(g, weight);
 }
 
 }  // namespace
 
+bool winograd_input_gradient_pays(const Geometry& g, DType dtype) { return schemes(g, dtype, kKernelWeight).has_value(); }
+bool winograd_kernel_gradient_pays(const Geometry& g, DType dtype) { return schemes(g, dtype, kSumWeight).has_value(); }
+
 bool winograd_input_gradient(const Geometry& g, DType dtype, const void* dy, const void* kernel, void* dx, const Execution& execution) {
-  GradientSchemes choice;
-  if (!applies(g, dtype) || !choose_gradient_schemes(g, kKernelWeight, choice)) return false;
-  return WinogradInputGradient(g, choice, on_threads(g, execution))
-      .run(static_cast<const float*>(dy), static_cast<const float*>(kernel), static_cast<float*>(dx));
+  const auto choice = schemes(g, dtype, kKernelWeight);
+  return choice && WinogradInputGradient(g, *choice, on_threads(g, execution))
+                       .run(static_cast<const float*>(dy), static_cast<const float*>(kernel), static_cast<float*>(dx));
 }
 
 bool winograd_kernel_gradient(const Geometry& g, DType dtype, const void* x, const void* dy, float* dkernel, const Execution& execution) {
-  GradientSchemes choice;
-  if (!applies(g, dtype) || !choose_gradient_schemes(g, kSumWeight, choice)) return false;
-  return WinogradKernelGradient(g, choice, on_threads(g, execution)).run(static_cast<const float*>(x), static_cast<const float*>(dy), dkernel);
+  const auto choice = schemes(g, dtype, kSumWeight);
+  return choice && WinogradKernelGradient(g, *choice, on_threads(g, execution)).run(static_cast<const float*>(x), static_cast<const float*>(dy), dkernel);
 }
 
 }  // namespace upconv::ops

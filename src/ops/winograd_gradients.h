@@ -6,6 +6,10 @@
 
 namespace upconv::ops {
 
+/// Whether winograd applies and pays.
+bool winograd_input_gradient_pays(const Geometry& g, DType dtype);
+bool winograd_kernel_gradient_pays(const Geometry& g, DType dtype);
+
 /// Both return false where winograd does not apply, does not pay, or met a value that is not finite; the result is then to be
 /// computed exactly. Otherwise |error| <= 32 u * B, B being the sum that bounds winograd's error in Math::fast.
 bool winograd_input_gradient(const Geometry& g, DType dtype, const void* dy, const void* kernel, void* dx, const Execution& execution);

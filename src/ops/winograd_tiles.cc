@@ -58,22 +58,22 @@ std::vector<Winograd> schemes(std::int64_t taps, bool one_axis) {
 
 }  // namespace
 
-bool choose_gradient_schemes(const Geometry& g, double weight, GradientSchemes& choice) {
+std::optional<GradientSchemes> choose_gradient_schemes(const Geometry& g, double weight) {
   const std::int64_t ry = block_taps(g.y), rx = block_taps(g.x);
-  if (ry == 0 || rx == 0 || (ry == 1 && rx == 1) || (ry > 1 && rx > 1 && ry != rx)) return false;
+  if (ry == 0 || rx == 0 || (ry == 1 && rx == 1) || (ry > 1 && rx > 1 && ry != rx)) return {};
   const auto ci = static_cast<double>(g.ci), depth = static_cast<double>(g.y.s * g.x.s * g.co);
-  if (g.ci < 16 || depth < 16) return false;
+  if (g.ci < 16 || depth < 16) return {};
   double best = 0.9 * static_cast<double>(g.n * g.y.n * g.x.n * ry * rx) * depth * ci;   // of the exact way
-  bool found = false;
+  std::optional<GradientSchemes> choice;
   for (const Winograd y : schemes(ry, ry == 1 || rx == 1))
     for (const Winograd x : schemes(rx, ry == 1 || rx == 1)) {
       if (y != x && y != Winograd::f11 && x != Winograd::f11) continue;
       const WinogradTiles t(g, y, x, 0);
       const auto points = static_cast<double>(t.points), tiles = static_cast<double>(t.tiles);
       const double cost = points * (tiles * (depth * ci + 12 * depth + 14 * ci) + weight * depth * ci);
-      if (cost < best) best = cost, choice = {y, x}, found = true;
+      if (cost < best) best = cost, choice = GradientSchemes{y, x};
     }
-  return found;
+  return choice;
 }
 
 }  // namespace upconv::ops

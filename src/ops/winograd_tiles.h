@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <vector>
 
 #include "kernels/tiles.h"
@@ -54,8 +55,8 @@ class WinogradTiles {
 struct GradientSchemes {
   kernels::Winograd y = kernels::Winograd::f11, x = kernels::Winograd::f11;
 };
-/// The schemes of least cost; false where none applies or the exact way costs no more. `weight`: what a transformed weight
+/// The schemes of least cost; none where none applies or the exact way costs no more. `weight`: what a transformed weight
 /// costs beside its products, in products.
-bool choose_gradient_schemes(const Geometry& g, double weight, GradientSchemes& choice);
+std::optional<GradientSchemes> choose_gradient_schemes(const Geometry& g, double weight);
 
 }  // namespace upconv::ops
