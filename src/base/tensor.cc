@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "base/checked.h"
+#include "base/half.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "upconv/error.h"
@@ -121,11 +122,8 @@ static void convert_elements(const From* from, To* to, std::int64_t count) {
         f = std::bit_cast<float>(u);
       }
       to[i] = static_cast<To>(f);
-    } else if constexpr (std::is_floating_point_v<From> || std::is_floating_point_v<To>) {
-      if constexpr (std::is_floating_point_v<From>) to[i] = static_cast<To>(from[i]);
-      else to[i] = static_cast<To>(static_cast<float>(from[i]));
     } else {
-      to[i] = static_cast<To>(static_cast<float>(from[i]));
+      to[i] = base::converted<To>(from[i]);
     }
   }
 }

@@ -106,9 +106,9 @@ void InputGradient<T>::pack(const Panel& panel, T* packed) const noexcept {
       std::int64_t c = 0;
       for (; c + kLine <= panel.columns; c += kLine) {
         if (k + kAhead < depth_) __builtin_prefetch(from + kAhead * g_.ci + c);
-        for (std::int64_t i = 0; i < kLine; ++i) packed[c + i] = computed<T>(from[c + i]);
+        for (std::int64_t i = 0; i < kLine; ++i) packed[c + i] = base::converted<T>(from[c + i]);
       }
-      for (; c < panel.columns; ++c) packed[c] = computed<T>(from[c]);
+      for (; c < panel.columns; ++c) packed[c] = base::converted<T>(from[c]);
       std::fill(packed + panel.columns, packed + width, T(0));
     }
   });

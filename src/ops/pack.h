@@ -4,9 +4,8 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <type_traits>
 
-#include "upconv/tensor.h"
+#include "base/half.h"
 
 namespace upconv::ops {
 
@@ -21,12 +20,6 @@ void with_elements(DType dtype, const void* data, F f) {
   }
 }
 
-template <class T, class E>
-T computed(E value) noexcept {
-  if constexpr (std::is_floating_point_v<E>) return static_cast<T>(value);
-  else return static_cast<T>(static_cast<float>(value));
-}
-
 /// to[c * width + n] = from[n][c] for n < columns, 0 beyond; in squares, so that each cache line is used whole.
 template <class T, class E>
 void transpose_columns(const E* const* from, std::int64_t columns, std::int64_t width, std::int64_t ci, T* to) noexcept {
@@ -35,7 +28,7 @@ void transpose_columns(const E* const* from, std::int64_t columns, std::int64_t 
     for (std::int64_t n0 = 0; n0 < width; n0 += kSquare) {
       const std::int64_t c1 = std::min(ci, c0 + kSquare), n1 = std::min(width, n0 + kSquare);
       for (std::int64_t n = n0; n < n1; ++n)
-        for (std::int64_t c = c0; c < c1; ++c) to[c * width + n] = n < columns ? computed<T>(from[n][c]) : T(0);
+        for (std::int64_t c = c0; c < c1; ++c) to[c * width + n] = n < columns ? base::converted<T>(from[n][c]) : T(0);
     }
 }
 

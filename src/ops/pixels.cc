@@ -2,23 +2,18 @@
 #include "ops/pixels.h"
 
 #include <algorithm>
-#include <type_traits>
+
+#include "base/half.h"
 
 namespace upconv::ops {
 
 namespace {
 
-template <class To, class From>
-To cast(From value) noexcept {
-  if constexpr (std::is_floating_point_v<To> && std::is_floating_point_v<From>) return static_cast<To>(value);
-  else return static_cast<To>(static_cast<float>(value));
-}
-
 template <class T, class E>
 void load(const Image& image, const E* tensor, std::int64_t n, std::int64_t row, std::int64_t first, std::int64_t last, T* to) noexcept {
   if (image.data_format == DataFormat::channels_last) {
     const E* from = tensor + ((n * image.h + row) * image.w + first) * image.c;
-    for (std::int64_t i = 0; i < (last - first) * image.c; ++i) to[i] = cast<T>(from[i]);
+    for (std::int64_t i = 0; i < (last - first) * image.c; ++i) to[i] = base::converted<T>(from[i]);
     return;
   }
   // Squares of 16 x 16: both sides use whole cache lines.
@@ -29,7 +24,7 @@ void load(const Image& image, const E* tensor, std::int64_t n, std::int64_t row,
     for (std::int64_t c0 = 0; c0 < image.c; c0 += kSquare) {
       const std::int64_t j1 = std::min(last, j0 + kSquare), c1 = std::min(image.c, c0 + kSquare);
       for (std::int64_t c = c0; c < c1; ++c)
-        for (std::int64_t j = j0; j < j1; ++j) to[(j - first) * image.c + c] = cast<T>(from[c * plane + j]);
+        for (std::int64_t j = j0; j < j1; ++j) to[(j - first) * image.c + c] = base::converted<T>(from[c * plane + j]);
     }
 }
 
@@ -41,7 +36,7 @@ void store(const Image& image, E* tensor, const T* from, std::int64_t width, con
     for (std::int64_t m = 0; m < count; ++m) {
       const std::int64_t low = std::max(columns.first, -places[m].column * co);
       const std::int64_t high = std::min(end, (image.w - places[m].column) * co);
-      for (std::int64_t i = low; i < high; ++i) tensor[places[m].element + i] = cast<E>(from[m * width + i - columns.first]);
+      for (std::int64_t i = low; i < high; ++i) tensor[places[m].element + i] = base::converted<E>(from[m * width + i - columns.first]);
     }
     return;
   }
@@ -51,7 +46,7 @@ void store(const Image& image, E* tensor, const T* from, std::int64_t width, con
     for (std::int64_t m = 0; m < count; ++m) {
       const std::int64_t column = places[m].column + p;
       if (column < 0 || column >= image.w) continue;
-      tensor[places[m].element + p + f * plane] = cast<E>(from[m * width + i - columns.first]);
+      tensor[places[m].element + p + f * plane] = base::converted<E>(from[m * width + i - columns.first]);
     }
     if (++f == co) f = 0, ++p;
   }

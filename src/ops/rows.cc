@@ -1,15 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ops/rows.h"
 
+#include "base/half.h"
+
 namespace upconv::ops {
 
 namespace {
-
-template <class To, class From>
-To cast(From value) noexcept {
-  if constexpr (std::is_floating_point_v<To> && std::is_floating_point_v<From>) return static_cast<To>(value);
-  else return static_cast<To>(static_cast<float>(value));
-}
 
 /// Calls f(index in the tensor, index in the row) for every element of the row.
 template <class F>
@@ -42,7 +38,7 @@ void with_type(DType dtype, T* tensor, F f) noexcept {
 template <class T>
 void load_row(const Image& image, const void* tensor, std::int64_t n, std::int64_t row, T* to) noexcept {
   with_type(image.dtype, tensor, [&](auto* from) {
-    for_each(image, n, row, [&](std::int64_t i, std::int64_t j) { to[j] = cast<T>(from[i]); });
+    for_each(image, n, row, [&](std::int64_t i, std::int64_t j) { to[j] = base::converted<T>(from[i]); });
   });
 }
 
@@ -50,7 +46,7 @@ template <class T>
 void store_row(const Image& image, void* tensor, std::int64_t n, std::int64_t row, const T* from) noexcept {
   with_type(image.dtype, tensor, [&](auto* to) {
     using E = std::remove_pointer_t<decltype(to)>;
-    for_each(image, n, row, [&](std::int64_t i, std::int64_t j) { to[i] = cast<E>(from[j]); });
+    for_each(image, n, row, [&](std::int64_t i, std::int64_t j) { to[i] = base::converted<E>(from[j]); });
   });
 }
 

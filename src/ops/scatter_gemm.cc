@@ -132,7 +132,7 @@ class ScatterGemm final : public ForwardPlan {
     T* wide_bias = reinterpret_cast<T*>(memory);
     std::fill_n(wide_bias, g.co, T(0));
     if (p_.has_bias && bias)
-      with_elements(p_.dtype, bias, [&](const auto* b) { std::transform(b, b + g.co, wide_bias, [](auto v) { return computed<T>(v); }); });
+      with_elements(p_.dtype, bias, [&](const auto* b) { std::transform(b, b + g.co, wide_bias, [](auto v) { return base::converted<T>(v); }); });
     char* slots = memory + bytes_of(g.co, sizeof(T));
     parallel_for(*e_.executor, static_cast<int>(workers_), workers_, [&](std::int64_t worker) {
       const Slot mine = slot(slots + worker * slot_bytes_);

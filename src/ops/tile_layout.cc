@@ -65,7 +65,7 @@ void TileLayout<T>::spread_bias(const void* bias, DType dtype, T* padded) const 
   with_elements(dtype, bias, [&](const auto* b) {
     for (const PhaseGroup& x : columns) {
       for (std::int64_t p = 0; p < x.phases; ++p)
-        for (std::int64_t f = 0; f < g.co; ++f) padded[p * g.co + f] = computed<T>(b[f]);
+        for (std::int64_t f = 0; f < g.co; ++f) padded[p * g.co + f] = base::converted<T>(b[f]);
       padded += base::round_up(x.phases * g.co, lanes);
     }
   });
