@@ -29,7 +29,8 @@ class WinogradGradient {
  protected:
   WinogradGradient(const Geometry& geometry, const GradientSchemes& choice, const Execution& execution)
       : g(geometry), e(execution), tiles(geometry, choice.y, choice.x, execution.isa),
-        kernels_(kernels::tile_kernels<float>(execution.isa)), zeros(Tensor({geometry.x.s * geometry.co + geometry.ci + 64})) {
+        kernels_(kernels::tile_kernels<float>(execution.isa)), zeros({geometry.x.s * geometry.co + geometry.ci + 64}),
+        scratch(Tensor::uninitialized({execution.threads * static_cast<std::int64_t>(tiles.window_scratch())})) {
     for (const int vectors : kernels::tile_panels(kernels_, g.ci, tiles.depth)) {
       const std::int64_t vector_width = vectors * kernels_.lanes;
       panels.push_back({width, std::min(vector_width, g.ci - width), vector_width, vectors});
@@ -38,16 +39,21 @@ class WinogradGradient {
   }
 
   std::int64_t v_stride(std::int64_t count) const noexcept { return count * tiles.row + 16; }
-  /// Transforms windows [first, first + count) on the threads of the call.
-  void transform(const float* dy, std::int64_t first, std::int64_t count, float* v) {
-    const std::int64_t parts = std::min<std::int64_t>(count, 4 * e.threads);
-    const auto scratch_size = static_cast<std::int64_t>(tiles.window_scratch());
-    if (scratch.elements() == 0) scratch = Tensor::uninitialized({4 * e.threads * scratch_size});
-    float* const copies = scratch.data<float>();
+  /// Transforms windows [first, first + count) into v, on a thread alone or on all of them.
+  void transform(const float* dy, std::int64_t first, std::int64_t count, float* v, float* copies) const noexcept {
+    for (std::int64_t t = 0; t < count; ++t)
+      tiles.transform_window(dy, first + t, v + t * tiles.row, v_stride(count), copies, zero());
+  }
+  void transform_on_threads(const float* dy, std::int64_t first, std::int64_t count, float* v) {
+    const std::int64_t parts = std::min<std::int64_t>(count, e.threads);
     parallel_for(*e.executor, e.threads, parts, [&](std::int64_t part) {
       for (std::int64_t t = count * part / parts; t < count * (part + 1) / parts; ++t)
-        tiles.transform_window(dy, first + t, v + t * tiles.row, v_stride(count), copies + part * scratch_size, zero());
+        tiles.transform_window(dy, first + t, v + t * tiles.row, v_stride(count), copies(part), zero());
     });
+  }
+  /// Memory for blocks that the border cuts.
+  float* copies(std::int64_t worker) noexcept {
+    return scratch.data<float>() + worker * static_cast<std::int64_t>(tiles.window_scratch());
   }
   const float* zero() const noexcept { return static_cast<const float*>(zeros.bytes()); }
 
@@ -62,43 +68,56 @@ class WinogradGradient {
 
 // ----------------------------------------------------------------------------------------------------------- dX
 
-constexpr std::int64_t kBlockTiles = 96;       // of dX: V stays near, every panel of the kernel serves 96 rows
+constexpr std::int64_t kBlockTiles = 96, kLeastTiles = 24;   // V stays near, every panel of the kernel serves so many rows
 
+/// One block: its V is made together, then each thread makes and uses one panel of the kernel after the other.
+/// Several: the kernel is made together, then each thread makes V of a block and passes all panels over it.
 class WinogradInputGradient : WinogradGradient {
  public:
   WinogradInputGradient(const Geometry& geometry, const GradientSchemes& choice, const Execution& execution)
-      : WinogradGradient(geometry, choice, execution), blocks_(base::ceil_div(tiles.tiles, kBlockTiles)),
-        block_(base::ceil_div(tiles.tiles, blocks_)), steps_(kernels::tile_steps(1, tiles.depth)) {}
+      : WinogradGradient(geometry, choice, execution), steps_(kernels::tile_steps(1, tiles.depth)) {
+    blocks_ = base::ceil_div(tiles.tiles, kBlockTiles);
+    if (blocks_ > 1 || static_cast<std::int64_t>(panels.size()) < e.threads)   // a block or more a thread, if they stay large
+      blocks_ = std::max(blocks_, std::min(base::round_up(blocks_, std::int64_t{e.threads}), tiles.tiles / kLeastTiles));
+    block_ = base::ceil_div(tiles.tiles, blocks_);
+  }
 
   bool run(const float* dy, const float* kernel, float* dx) {
     const auto count = static_cast<std::int64_t>(panels.size());
-    Tensor v = Tensor::uninitialized({tiles.points * v_stride(block_)});
-    Tensor u = Tensor::uninitialized({tiles.points * tiles.depth * (blocks_ == 1 ? kernels::tile_max_vectors * kernels_.lanes * e.threads : width)});
-    Tensor m = Tensor::uninitialized({e.threads * m_elements()});
+    const bool one = blocks_ == 1;
+    const std::int64_t items = one ? count : blocks_, workers = std::min<std::int64_t>(e.threads, items);
+    const std::int64_t v_elements = tiles.points * v_stride(block_), u_elements = offset(one ? widest() : width);
+    Tensor v = Tensor::uninitialized({(one ? 1 : workers) * v_elements}), u = Tensor::uninitialized({(one ? workers : 1) * u_elements});
+    Tensor m = Tensor::uninitialized({workers * m_elements()});
+    if (one) transform_on_threads(dy, 0, tiles.tiles, v.data<float>());
+    else parallel_for(*e.executor, e.threads, count, [&](std::int64_t i) { pack(kernel, panel(i), u.data<float>() + offset(panel(i).first)); });
+    std::atomic<std::int64_t> next{0};
     std::atomic<bool> finite{true};
-    if (blocks_ > 1)
-      parallel_for(*e.executor, e.threads, count, [&](std::int64_t i) { pack(kernel, panel(i), u.data<float>() + offset(panel(i))); });
-    for (std::int64_t b = 0; b < blocks_; ++b) {
-      const std::int64_t first = tiles.tiles * b / blocks_, size = tiles.tiles * (b + 1) / blocks_ - first;
-      transform(dy, first, size, v.data<float>());
-      std::atomic<std::int64_t> next{0};
-      const std::int64_t workers = std::min<std::int64_t>(e.threads, count);
-      parallel_for(*e.executor, e.threads, workers, [&](std::int64_t worker) {
-        for (std::int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < count;) {
-          float* packed = u.data<float>() + (blocks_ > 1 ? offset(panel(i)) : worker * offset({kernels::tile_max_vectors * kernels_.lanes, 0, 0, 0}));
-          if (blocks_ == 1) pack(kernel, panel(i), packed);
-          if (!run_panel(panel(i), first, size, v.data<float>(), packed, m.data<float>() + worker * m_elements(), dx)) finite = false;
+    parallel_for(*e.executor, e.threads, workers, [&](std::int64_t worker) {
+      float* const products = m.data<float>() + worker * m_elements();
+      for (std::int64_t item; (item = next.fetch_add(1, std::memory_order_relaxed)) < items;) {
+        if (one) {
+          float* const packed = u.data<float>() + worker * u_elements;
+          pack(kernel, panel(item), packed);
+          if (!run_panel(panel(item), 0, tiles.tiles, v.data<float>(), packed, products, dx)) finite = false;
+          continue;
         }
-      });
-    }
+        const std::int64_t first = tiles.tiles * item / blocks_, size = tiles.tiles * (item + 1) / blocks_ - first;
+        float* const windows = v.data<float>() + worker * v_elements;
+        transform(dy, first, size, windows, copies(worker));
+        for (const Panel& p : panels)
+          if (!run_panel(p, first, size, windows, u.data<float>() + offset(p.first), products, dx)) finite = false;
+      }
+    });
     return finite;
   }
 
  private:
   const Panel& panel(std::int64_t i) const noexcept { return panels[static_cast<std::size_t>(i)]; }
-  std::int64_t offset(const Panel& p) const noexcept { return tiles.points * tiles.depth * p.first; }
+  std::int64_t widest() const noexcept { return kernels::tile_max_vectors * kernels_.lanes; }
+  std::int64_t offset(std::int64_t columns) const noexcept { return tiles.points * tiles.depth * columns; }   // of the packed kernel
   std::int64_t m_stride(std::int64_t w) const noexcept { return block_ * w + 16; }
-  std::int64_t m_elements() const noexcept { return tiles.points * m_stride(kernels::tile_max_vectors * kernels_.lanes) + 64; }
+  std::int64_t m_elements() const noexcept { return tiles.points * m_stride(widest()) + 64; }
 
   /// u[point][phase_y, phase_x, co][width] of one panel.
   void pack(const float* kernel, const Panel& p, float* u) const noexcept {
@@ -135,7 +154,7 @@ class WinogradInputGradient : WinogradGradient {
     return finite;
   }
 
-  std::int64_t blocks_, block_;
+  std::int64_t blocks_ = 1, block_ = 1;
   std::vector<kernels::TileStep> steps_;
 };
 
@@ -162,7 +181,7 @@ class WinogradKernelGradient : WinogradGradient {
     std::atomic<bool> finite{true};
     for (std::int64_t b = 0; b < blocks_; ++b) {
       const std::int64_t first = tiles.tiles * b / blocks_, count = tiles.tiles * (b + 1) / blocks_ - first;
-      transform(dy, first, count, v.data<float>());
+      transform_on_threads(dy, first, count, v.data<float>());
       transform_inputs(x, first, count, a.data<float>());
       for (std::int64_t point = 0; point < tiles.points; ++point)
         for (std::int64_t t = 0; t < count; ++t)

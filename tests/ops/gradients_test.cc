@@ -157,6 +157,44 @@ TEST(Gradients, AreTheAdjointsOfTheForwardPass) {
   }
 }
 
+/// The slope of L = sum of y^2 / 2 along one coordinate: L is of second degree in it, so the central difference is exact but
+/// for rounding.
+TEST(Gradients, AgreeWithCentralDifferences) {
+  test::Random random(20269);
+  for (int i = 0; i < 30; ++i) {
+    ops::Problem problem;
+    problem.geometry = test::random_geometry(random);
+    problem.dtype = DType::float64;
+    const ops::Geometry& g = problem.geometry;
+    std::vector<double> operands[3] = {normal<double>(random, g.input_elements()), normal<double>(random, g.kernel_elements()), normal<double>(random, g.co)};
+    const auto plan = ops::ForwardPlan::make(problem, {});
+    Tensor workspace({static_cast<std::int64_t>(plan->workspace_bytes()) / 4 + 1});
+    std::vector<double> y(static_cast<std::size_t>(g.output_elements()));
+    const auto loss = [&] {
+      plan->run(operands[0].data(), *plan->pack(operands[1].data()), operands[2].data(), y.data(), workspace.bytes());
+      double sum = 0;
+      for (const double v : y) sum += v * v / 2;
+      return sum;
+    };
+    const double size = loss();
+    std::vector<double> gradient[3];
+    for (int k = 0; k < 3; ++k) gradient[k].resize(operands[k].size());
+    const std::vector<double> dy = y;
+    ops::conv_transpose_gradients(g, DType::float64, operands[0].data(), operands[1].data(), dy.data(),
+                                  {gradient[0].data(), gradient[1].data(), gradient[2].data()}, {});
+    for (int k = 0; k < 3; ++k) {
+      const auto at = static_cast<std::size_t>(test::draw(random, 0, static_cast<std::int64_t>(operands[k].size()) - 1));
+      const double value = operands[k][at], step = 0.5;
+      operands[k][at] = value + step;
+      const double above = loss();
+      operands[k][at] = value - step;
+      const double below = loss();
+      operands[k][at] = value;
+      ASSERT_NEAR(gradient[k][at], (above - below) / (2 * step), 1e-12 * (size + above + below)) << k << ", " << test::describe(g);
+    }
+  }
+}
+
 /// A geometry to which winograd applies, with r taps of a block an axis.
 ops::Geometry block_geometry(test::Random& random, std::int64_t ry, std::int64_t rx) {
   const std::int64_t sy = test::draw(random, 1, 3), sx = test::draw(random, 1, 3);
