@@ -6,7 +6,7 @@
 
 #include "base/text.h"
 #include "command.h"
-#include "explain_svg.h"
+#include "io/explain_svg.h"
 #include "ops/conv_transpose.h"
 #include "output.h"
 #include "text.h"
@@ -81,14 +81,14 @@ double kept_products(const ops::Axis& a) {
 
 std::string phase_text(const ops::Axis& a) {
   std::string text;
-  for (std::int64_t p = 0; p < a.s && p < 16; ++p) text += (p ? " " : "") + std::to_string(taps_of_phase(a, p));
+  for (std::int64_t p = 0; p < a.s && p < 16; ++p) text += (p ? " " : "") + std::to_string(io::taps_of_phase(a, p));
   return a.s > 16 ? text + " ..." : text;
 }
 
 std::string overlap_text(const ops::Axis& a) {
   constexpr std::int64_t shown = 24;
   std::string text;
-  for (std::int64_t o = 0; o < std::min(a.o, shown); ++o) text += (o ? " " : "") + std::to_string(windows_over(a, o));
+  for (std::int64_t o = 0; o < std::min(a.o, shown); ++o) text += (o ? " " : "") + std::to_string(io::windows_over(a, o));
   return a.o > shown ? text + " ..." : text;
 }
 
@@ -140,7 +140,7 @@ void print_axes(const Case& c) {
 void print_overlap(const ops::Geometry& g) {
   std::cout << "Kernel windows over each output row:    " << overlap_text(g.y) << "\n"
             << "Kernel windows over each output column: " << overlap_text(g.x) << "\n";
-  const std::string warning = checkerboard_warning(g.y, g.x);
+  const std::string warning = io::checkerboard_warning(g.y, g.x);
   std::cout << (warning.empty() ? "Every inner cell is reached by equally many kernel elements: no checkerboard.\n" : warning + "\n");
 }
 
@@ -181,7 +181,7 @@ void explain(const Options& o) {
   if (!o.target.empty()) print_target(c, o.target);
   print_plan(c, o);
   if (o.svg.empty()) return;
-  write_file(o.svg, explain_svg(c.problem.geometry.y, c.problem.geometry.x, c.geometry.padding));
+  write_file(o.svg, io::explain_svg(c.problem.geometry.y, c.problem.geometry.x, c.geometry.padding));
   std::cout << "\nPicture written to " << o.svg << "\n";
 }
 

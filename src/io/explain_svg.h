@@ -6,7 +6,7 @@
 
 #include "ops/geometry.h"
 
-namespace upconv::cli {
+namespace upconv::io {
 
 /// How many kernel elements reach output cell `o` of an axis.
 std::int64_t windows_over(const ops::Axis& axis, std::int64_t o);
@@ -19,4 +19,4 @@ std::string checkerboard_warning(const ops::Axis& y, const ops::Axis& x);
 /// Throws ArgumentError when one kernel window alone is too large to draw.
 std::string explain_svg(ops::Axis y, ops::Axis x, Padding padding);
 
-}  // namespace upconv::cli
+}  // namespace upconv::io

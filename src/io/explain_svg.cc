@@ -3,7 +3,7 @@
 // neighbouring input cells are followed: each multiplies the whole kernel, which lands as a window on the output; where
 // windows overlap the products add up, and every cell says how many kernel elements reach it. The colours are those of
 // Okabe and Ito, and no meaning hangs on colour alone: numbers, dashes and letters say the same.
-#include "explain_svg.h"
+#include "io/explain_svg.h"
 
 #include <algorithm>
 #include <array>
@@ -12,7 +12,7 @@
 #include "base/text.h"
 #include "upconv/error.h"
 
-namespace upconv::cli {
+namespace upconv::io {
 
 std::int64_t windows_over(const ops::Axis& a, std::int64_t o) {
   std::int64_t count = 0;
@@ -210,4 +210,4 @@ std::string explain_svg(ops::Axis y, ops::Axis x, Padding padding) {
   return d.canvas.finish(std::max({d.right(), widest + kMargin, std::int64_t{420}}) + kMargin, line);
 }
 
-}  // namespace upconv::cli
+}  // namespace upconv::io

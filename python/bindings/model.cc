@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "module.h"
+
+#include <map>
+
+#include "upconv/error.h"
+
+namespace upconv::python {
+
+namespace {
+
+using Named = std::vector<std::pair<Array, bool>>;
+
+std::vector<ConstTensorView> views_of(const Named& arrays) {
+  std::vector<ConstTensorView> views;
+  for (const auto& [array, bfloat16] : arrays) views.push_back(view_of(array, bfloat16));
+  return views;
+}
+
+LoadOptions load_options(const std::string& weights, const nb::object& on_note, std::int64_t tensor_bytes) {
+  LoadOptions o;
+  o.weights = weights;
+  if (tensor_bytes > 0) o.limits.tensor_bytes = tensor_bytes;
+  if (!on_note.is_none())
+    o.on_note = [on_note](const std::string& note) {
+      const nb::gil_scoped_acquire gil;
+      on_note(note);
+    };
+  return o;
+}
+
+SaveOptions save_options(bool overwrite, std::int64_t max_shard_bytes) {
+  SaveOptions o;
+  o.overwrite = overwrite, o.max_shard_bytes = max_shard_bytes;
+  return o;
+}
+
+nb::list call(const Model& model, const Named& inputs, bool training) {
+  const std::vector<ConstTensorView> views = views_of(inputs);
+  std::vector<Tensor> outputs;
+  {
+    const nb::gil_scoped_release released;
+    if (!model.built()) const_cast<Model&>(model).build(views.front().shape);
+    outputs = model(std::span(views), {.training = training});
+  }
+  nb::list list;
+  for (Tensor& t : outputs) list.append(to_numpy(std::move(t)));
+  return list;
+}
+
+/// Layers, their output shapes for the model's inputs, and how they are connected: what summary() prints.
+nb::list layer_table(const Model& model) {
+  std::vector<Shape> shapes(model.nodes().size());
+  for (std::size_t i = 0; i < model.input_nodes().size(); ++i) shapes[model.input_nodes()[i]] = model.inputs()[i].shape;
+  std::map<const Layer*, std::pair<Shape, std::vector<std::string>>> of_layer;
+  for (std::size_t i = 0; i < model.nodes().size(); ++i) {
+    const GraphNode& node = model.nodes()[i];
+    const Layer& layer = *model.layers()[node.layer];
+    std::vector<Shape> inputs;
+    std::vector<std::string> from;
+    bool known = true;
+    for (const std::size_t input : node.inputs) {
+      inputs.push_back(shapes[input]);
+      known = known && shapes[input].rank() > 0;
+      from.push_back(model.layers()[model.nodes()[input].layer]->name());
+    }
+    if (!node.inputs.empty() && known) shapes[i] = layer.compute_output_shape(inputs);
+    of_layer[&layer] = {shapes[i], from};
+  }
+  nb::list rows;
+  for (const auto& layer : model.layers()) {
+    const auto& [shape, from] = of_layer[layer.get()];
+    rows.append(nb::make_tuple(layer, tuple_of(shape), from));
+  }
+  return rows;
+}
+
+}  // namespace
+
+void bind_model(nb::module_& m) {
+  nb::class_<Model>(m, "Model")
+      .def_prop_ro("name", [](const Model& model) { return model.name(); })
+      .def_prop_ro("kind", [](const Model& model) { return model.kind() == Model::Kind::sequential ? "Sequential" : "Functional"; })
+      .def_prop_ro("built", &Model::built)
+      .def("layers", [](const Model& model) { return std::vector<std::shared_ptr<Layer>>(model.layers().begin(), model.layers().end()); })
+      .def("layer_table", &layer_table)
+      .def("input_shapes", [](const Model& model) {
+        nb::list shapes;
+        for (const ModelInput& input : model.inputs()) shapes.append(nb::make_tuple(input.name, tuple_of(input.shape)));
+        return shapes;
+      })
+      .def("outputs", [](const Model& model) { return model.output_nodes().size(); })
+      .def("build", [](Model& model, const std::vector<std::optional<std::int64_t>>& shape) { model.build(shape_of(shape)); })
+      .def("count_params", &Model::count_params)
+      .def("losses", &Model::losses)
+      .def("config_json", [](const Model& model) { return model.get_config().json(); })
+      .def("call", &call)
+      .def("clone", &Model::clone)
+      .def("save_bytes", [](const Model& model) {
+        const std::vector<std::byte> bytes = save_model(model);
+        return nb::bytes(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+      })
+      .def("save", [](const Model& model, const std::string& path, bool overwrite) { save_model(model, path, save_options(overwrite, 0)); },
+           nb::call_guard<nb::gil_scoped_release>())
+      .def("save_weights", [](const Model& model, const std::string& path, bool overwrite, std::int64_t max_shard) { save_weights(model, path, save_options(overwrite, max_shard)); },
+           nb::call_guard<nb::gil_scoped_release>())
+      .def("load_weights", [](Model& model, const std::string& path) { load_weights(model, path); }, nb::call_guard<nb::gil_scoped_release>());
+  m.def("make_sequential", [](const std::vector<std::shared_ptr<Layer>>& layers, const std::string& name, const std::optional<std::vector<std::optional<std::int64_t>>>& input_shape) {
+    std::optional<Shape> shape;
+    if (input_shape) shape = shape_of(*input_shape);
+    return Model(layers, name, shape);
+  }, nb::arg("layers"), nb::arg("name"), nb::arg("input_shape").none());
+  m.def("load_model", [](const std::string& path, const std::string& weights, const nb::object& on_note, std::int64_t tensor_bytes) {
+    const LoadOptions options = load_options(weights, on_note, tensor_bytes);
+    const nb::gil_scoped_release released;
+    return load_model(path, options);
+  }, nb::arg("path"), nb::arg("weights"), nb::arg("on_note").none(), nb::arg("tensor_bytes"));
+  m.def("load_model_bytes", [](const nb::bytes& bytes, const nb::object& on_note, std::int64_t tensor_bytes) {
+    const LoadOptions options = load_options("", on_note, tensor_bytes);
+    const std::span<const std::byte> span{reinterpret_cast<const std::byte*>(bytes.c_str()), bytes.size()};
+    const nb::gil_scoped_release released;
+    return load_model(span, options);
+  }, nb::arg("bytes"), nb::arg("on_note").none(), nb::arg("tensor_bytes"));
+  m.def("load_layer", [](const std::string& path, const std::string& name, const nb::object& on_note) -> std::shared_ptr<Layer> {
+    const LoadOptions options = load_options("", on_note, 0);
+    const nb::gil_scoped_release released;
+    return load_layer(path, name, options);
+  }, nb::arg("path"), nb::arg("name"), nb::arg("on_note").none());
+}
+
+}  // namespace upconv::python

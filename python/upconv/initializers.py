@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Keras's initialisers, as ``keras.initializers``."""
+import json
+
+from . import _arrays, _core, _serialize
+from ._objects import ConfigObject, config_class
+
+
+class Initializer(ConfigObject):
+    """Base of the initialisers: call one with a shape to get an array."""
+
+    _module = "initializers"
+
+    def _check(self):
+        _core.initializer_config(json.dumps(self._upconv_config()))
+
+    def __call__(self, shape, dtype="float32"):
+        return _arrays.from_core(_core.initialize(json.dumps(self._upconv_config()), list(shape), str(dtype)))
+
+
+def _make(name, /, **arguments):
+    globals()[name] = config_class(Initializer, name, f"Keras's ``{name}`` initialiser.", **arguments)
+
+
+_make("Zeros")
+_make("Ones")
+_make("Constant", value=0.0)
+_make("RandomNormal", mean=0.0, stddev=0.05, seed=None)
+_make("TruncatedNormal", mean=0.0, stddev=0.05, seed=None)
+_make("RandomUniform", minval=-0.05, maxval=0.05, seed=None)
+_make("VarianceScaling", scale=1.0, mode="fan_in", distribution="truncated_normal", seed=None)
+for _name in ("GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "LecunNormal", "LecunUniform"):
+    _make(_name, seed=None)
+_make("Orthogonal", gain=1.0, seed=None)
+_make("Identity", gain=1.0)
+
+
+def get(identifier):
+    """The initialiser of a name, a dictionary or an object; None for None."""
+    if identifier is None or isinstance(identifier, Initializer):
+        return identifier
+    text, value = _serialize.identifier(identifier, "initializer")
+    if value:
+        return value[0]
+    full = json.loads(_core.initializer_config(text))
+    cls = globals().get(full["class_name"])
+    return cls.from_config({k: v for k, v in full["config"].items() if k not in ("input_axes", "output_axes")}) if cls else identifier
+
+
+def serialize(initializer):
+    """What a configuration holds for this initialiser."""
+    text, value = _serialize.identifier(initializer, "initializer")
+    return json.loads(value[2] or "null") if value else json.loads(_core.initializer_config(text))

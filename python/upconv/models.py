@@ -1,0 +1,304 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Models: graphs of layers that are loaded from Keras files, or Sequentials made here; summary, predict, fit, save."""
+import json
+import os
+import time
+
+import numpy as np
+
+from . import _arrays, _core, callbacks as _callbacks, layers as _layers, losses as _losses, optimizers as _optimizers
+
+
+def _list(x):
+    return list(x) if isinstance(x, (list, tuple)) else [x]
+
+
+def _prepared(x, what):
+    return [] if x is None else [_arrays.prepared(a, what) for a in _list(x)]
+
+
+class Model:
+    """A model. Made by :func:`load_model`, or by :class:`Sequential`."""
+
+    stop_training = False
+
+    def __init__(self, core, trainer=None):
+        self._core = core
+        self._trainer = trainer
+
+    # ---- what it is
+
+    @property
+    def name(self):
+        return self._core.name
+
+    @property
+    def layers(self):
+        """The layers in order, without the inputs."""
+        return [_layers._wrap(layer) for layer in self._core.layers() if layer.class_name != "InputLayer"]
+
+    def get_layer(self, name):
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        raise ValueError(f"No such layer: {name}. Existing layers are: {[layer.name for layer in self.layers]}.")
+
+    @property
+    def built(self):
+        return self._core.built
+
+    def build(self, input_shape):
+        self._core.build(list(input_shape))
+
+    def count_params(self):
+        return self._core.count_params()
+
+    @property
+    def losses(self):
+        return self._core.losses()
+
+    @property
+    def weights(self):
+        return [w for layer in self.layers for w in layer.weights]
+
+    def get_weights(self):
+        return [w for layer in self.layers for w in layer.get_weights()]
+
+    def set_weights(self, weights):
+        """Replaces all weights; nothing changes when their number or a shape is wrong."""
+        weights = list(weights)
+        current = self.get_weights()
+        if len(weights) != len(current):
+            raise ValueError(f"You called `set_weights(weights)` on model '{self.name}' with a weight list of length {len(weights)}, but the model "
+                             f"was expecting {len(current)} weights.")
+        for i, (new, old) in enumerate(zip(weights, current)):
+            if tuple(np.shape(new)) != old.shape:
+                raise ValueError(f"Weight {i} of model '{self.name}' has shape {old.shape}. Received: {tuple(np.shape(new))}.")
+        for layer in self.layers:
+            count = len(layer.get_weights())
+            if count:
+                layer.set_weights(weights[:count])
+                weights = weights[count:]
+
+    def get_config(self):
+        return json.loads(self._core.config_json())
+
+    # ---- computing
+
+    def __call__(self, inputs, training=False):
+        """The outputs for whole arrays: one array, or a list for several outputs."""
+        outputs = [_arrays.from_core(o) for o in self._core.call(_prepared(inputs, "inputs"), training)]
+        return outputs[0] if len(outputs) == 1 else outputs
+
+    def predict(self, x, batch_size=32, verbose=0):
+        """The outputs, computed batch by batch; Ctrl-C stops between batches.
+
+        Examples
+        --------
+        >>> import numpy as np, upconv
+        >>> model = upconv.Sequential([upconv.layers.Conv2DTranspose(3, 2, 2)], input_shape=(4, 4, 8))
+        >>> model.predict(np.zeros((70, 4, 4, 8), "float32")).shape
+        (70, 8, 8, 3)
+        """
+        xs = [_arrays.as_numpy(a) for a in _list(x)]
+        n = len(xs[0])
+        parts = [_list(self([a[i:i + batch_size] for a in xs])) for i in range(0, max(n, 1), batch_size)]
+        outputs = [np.concatenate(p) if len(p) > 1 else p[0] for p in zip(*parts)]
+        return outputs[0] if len(outputs) == 1 else outputs
+
+    # ---- training
+
+    def compile(self, optimizer="rmsprop", loss=None, loss_weights=None, metrics=None, weighted_metrics=None, auto_scale_loss=True):
+        """Sets how :meth:`fit` learns, as ``keras.Model.compile``."""
+        text = lambda v: json.dumps(v._upconv_config() if hasattr(v, "_upconv_config") else v)
+        losses = list(loss.values()) if isinstance(loss, dict) else _list(loss)
+        if loss is None:
+            raise ValueError("`compile` needs a loss.")
+        self._trainer = _core.Trainer(self._core, text(_optimizers.get(optimizer)), [text(_losses.get(item)) for item in losses], list(loss_weights or []),
+                                      [text(m) for m in _list(metrics or [])], [text(m) for m in _list(weighted_metrics or [])], auto_scale_loss)
+
+    @property
+    def _compiled(self):
+        if self._trainer is None:
+            raise ValueError("You must call `compile()` before calling `fit()`, `evaluate()` or `train_on_batch()`.")
+        return self._trainer
+
+    @property
+    def learning_rate(self):
+        return self._compiled.learning_rate()
+
+    @learning_rate.setter
+    def learning_rate(self, value):
+        self._compiled.set_learning_rate(float(value))
+
+    def fit(self, x, y, batch_size=32, epochs=1, verbose="auto", callbacks=None, validation_data=None, shuffle=True, sample_weight=None, initial_epoch=0,
+            steps_per_epoch=None, seed=0):
+        """Trains for ``epochs`` epochs and returns a History, as ``keras.Model.fit``. Ctrl-C stops after the current batch."""
+        if not self.built:
+            self._core.build(list(np.shape(_list(x)[0])))
+        history = _callbacks.History()
+        watchers = [history] + ([_callbacks.ProgbarLogger()] if verbose in ("auto", 1, 2, True) else []) + list(callbacks or [])
+        params = {}
+        self.stop_training = False
+        for watcher in watchers:
+            watcher.set_model(self)
+            watcher.set_params(params)
+
+        def on_event(event, epoch, step, epochs, steps, logs, rate):
+            params.update(epoch=epoch, epochs=epochs, steps=steps)
+            for watcher in watchers:
+                if event == "train_begin":
+                    watcher.on_train_begin()
+                elif event == "epoch_begin":
+                    watcher.on_epoch_begin(epoch)
+                elif event == "batch_end":
+                    watcher.on_train_batch_end(step, logs)
+                elif event == "epoch_end":
+                    watcher.on_epoch_end(epoch, logs)
+                else:
+                    watcher.on_train_end()
+            return True if self.stop_training else None
+
+        vx, vy, vw = (list(validation_data) + [None])[:3] if validation_data is not None else (None, None, None)
+        self._compiled.fit(_prepared(x, "x"), _prepared(y, "y"), _prepared(sample_weight, "sample_weight"), _prepared(vx, "x"), _prepared(vy, "y"),
+                           _prepared(vw, "sample_weight"), epochs, initial_epoch, batch_size, steps_per_epoch, shuffle, seed, on_event)
+        return history
+
+    def evaluate(self, x, y, batch_size=32, sample_weight=None, return_dict=False, verbose=0):
+        """Loss and metrics on these samples: a number, a list, or a dictionary."""
+        logs = self._compiled.evaluate(_prepared(x, "x"), _prepared(y, "y"), _prepared(sample_weight, "sample_weight"), batch_size)
+        values = list(logs.values())
+        return logs if return_dict else values[0] if len(values) == 1 else values
+
+    def train_on_batch(self, x, y, sample_weight=None):
+        """One step; the loss and metrics of this batch."""
+        return self._compiled.train_on_batch(_prepared(x, "x"), _prepared(y, "y"), _prepared(sample_weight, "sample_weight"))
+
+    # ---- files
+
+    def save(self, path, overwrite=True):
+        """Writes a ``.keras`` file (compiled, with the optimiser's state, if :meth:`compile` was called) or a legacy ``.h5``."""
+        path = os.fspath(path)
+        if self._trainer is not None and path.endswith(".keras"):
+            self._trainer.save(path, overwrite)
+        else:
+            self._core.save(path, overwrite)
+
+    def save_weights(self, path, overwrite=True, max_shard_size=0):
+        """Writes ``.weights.h5``, ``.weights.json`` (shards of at most ``max_shard_size`` bytes), ``.h5`` or ``.npz``."""
+        self._core.save_weights(os.fspath(path), overwrite, int(max_shard_size))
+
+    def load_weights(self, path):
+        """Replaces the weights from any of those files, or from a whole model's. All or nothing."""
+        self._core.load_weights(os.fspath(path))
+
+    def __reduce__(self):
+        return _from_bytes, (self._core.save_bytes(),)
+
+    def __deepcopy__(self, memo):
+        return Model(self._core.clone())
+
+    # ---- pictures
+
+    def _rows(self):
+        rows = []
+        for core, shape, inputs in self._core.layer_table():
+            shape = tuple(None if i == 0 else d for i, d in enumerate(shape))
+            params = core.count_params() if core.built else 0
+            rows.append((f"{core.name} ({core.class_name})", str(shape) if shape else "?", f"{params:,}", ", ".join(inputs) or "-"))
+        return rows if self._core.kind == "Functional" else [row for row in rows if not row[0].endswith("(InputLayer)")]
+
+    def summary(self, print_fn=print):
+        """Prints Keras's table of layers, output shapes and parameters."""
+        functional = self._core.kind == "Functional"
+        header = ("Layer (type)", "Output Shape", "Param #") + (("Connected to",) if functional else ())
+        rows = [row[:len(header)] for row in self._rows()]
+        widths = [max(len(str(row[i])) for row in [header, *rows]) for i in range(len(header))]
+        bar = lambda a, b, c, d: a + c.join(d * (w + 2) for w in widths) + b
+        cells = lambda row: "│" + "│".join(f" {v:>{w}} " if i == 2 else f" {v:<{w}} " for i, (v, w) in enumerate(zip(row, widths))) + "│"
+        lines = [f'Model: "{self.name}"', bar("┏", "┓", "┳", "━"), cells(header).replace("│", "┃"), bar("┡", "┩", "╇", "━")]
+        for i, row in enumerate(rows):
+            lines += ([bar("├", "┤", "┼", "─")] if i else []) + [cells(row)]
+        total = self.count_params() if self.built else 0
+        trainable = sum(int(np.prod(w.shape)) for layer in self.layers if layer.trainable for w in layer.weights if w.trainable)
+        lines += [bar("└", "┘", "┴", "─"), f" Total params: {total:,}", f" Trainable params: {trainable:,}", f" Non-trainable params: {total - trainable:,}"]
+        print_fn("\n".join(lines))
+
+    def _repr_html_(self):
+        from html import escape
+        body = "".join("<tr>" + "".join(f"<td>{escape(str(v))}</td>" for v in row) + "</tr>" for row in self._rows())
+        total = f"{self.count_params():,}" if self.built else "not built"
+        return (f"<b>Model: {escape(self.name)}</b><table><tr><th>Layer (type)</th><th>Output Shape</th><th>Param #</th><th>Connected to</th></tr>{body}</table>"
+                f"Total params: {total}")
+
+    def __repr__(self):
+        return f"<Model {self.name}, {len(self.layers)} layers, built={self.built}>"
+
+
+class Sequential(Model):
+    """A chain of layers.
+
+    Parameters
+    ----------
+    layers : list of Layer
+    name : str, optional
+    input_shape : tuple, optional
+        Without the batch; without it the first call builds the model.
+    """
+
+    def __init__(self, layers, name="", input_shape=None):
+        super().__init__(_core.make_sequential([layer._core for layer in layers], name or "", None if input_shape is None else list(input_shape)))
+
+
+def _from_bytes(data):
+    return Model(_core.load_model_bytes(data, None, 0))
+
+
+def load_model(path, weights="", compile=True, on_note=None, max_tensor_bytes=0):
+    """A model from a Keras file: ``.keras``, legacy ``.h5`` of Keras 2 and 3, an architecture's JSON with ``weights``, or bytes.
+
+    Parameters
+    ----------
+    path : str, os.PathLike or bytes
+    weights : str, optional
+        A second file with the weights.
+    compile : bool
+        Whether a compiled file's optimiser, losses and state are taken along.
+    on_note : callable, optional
+        Told about everything the file could not say.
+    max_tensor_bytes : int, optional
+        Raises the limit of 2 GiB.
+
+    Raises
+    ------
+    upconv.FileError
+        Both an OSError and a ValueError, with path, place and reason.
+
+    Examples
+    --------
+    >>> import upconv
+    >>> model = upconv.load_model("models/superres.keras")
+    >>> model.count_params()
+    13777
+    """
+    if isinstance(path, (bytes, bytearray, memoryview)):
+        return Model(_core.load_model_bytes(bytes(path), on_note, max_tensor_bytes))
+    path = os.fspath(path)
+    if compile and not weights and not os.path.isdir(path) and path.endswith((".keras", ".h5")) and _core.is_compiled(path):
+        try:
+            trainer = _core.load_trainer(path)
+            return Model(trainer.model(), trainer)
+        except ValueError as error:
+            if on_note is not None:
+                on_note(f"the file's compilation is left out: {error}")
+    return Model(_core.load_model(path, os.fspath(weights), on_note, max_tensor_bytes))
+
+
+def save_model(model, path, overwrite=True):
+    """``model.save(path)``."""
+    model.save(path, overwrite)
+
+
+def load_layer(path, name, on_note=None):
+    """One Conv2DTranspose out of any Keras model by its name, whatever the other layers are."""
+    return _layers._wrap(_core.load_layer(os.fspath(path), name, on_note))
