@@ -9,7 +9,7 @@ namespace upconv::base {
 
 namespace {
 
-constexpr std::size_t kLeastBytes = std::size_t{1} << 20;
+constexpr std::size_t kLeastBytes = std::size_t{64} << 10;   // from where malloc may go to the system each time
 constexpr std::size_t kMostBlocks = 64;
 
 struct Kept {

@@ -8,7 +8,7 @@
 
 namespace upconv::base {
 
-inline constexpr std::size_t kKeptBytes = std::size_t{256} << 20;   ///< at most; a block counts from 1 MiB up
+inline constexpr std::size_t kKeptBytes = std::size_t{256} << 20;   ///< at most; a block counts from 64 KiB up
 
 /// 64-byte aligned, never null; throws std::bad_alloc. Thread-safe.
 void* allocate(std::size_t bytes);
