@@ -88,7 +88,8 @@ HWY_NOINLINE bool Run(const WinogradTaps& t) {
       check = hn::MulAdd(in[i], hn::Zero(d), check);
     }
     Sandwich<S::taps_y, S::points_y, S::taps_x, S::points_x>(t.y.kernel[0], 1, 3, t.x.kernel[0], 1, 3, in, out);
-    for (int i = 0; i < S::taps; ++i) StoreFirst(out[i], t.taps[i] + n, static_cast<std::size_t>(t.columns - n), t.add);
+    for (int i = 0; i < S::taps; ++i)
+      if (t.taps[i]) StoreFirst(out[i], t.taps[i] + n, static_cast<std::size_t>(t.columns - n), t.add);
   }
   return hn::AllTrue(d, hn::Eq(check, check));
 }

@@ -23,7 +23,7 @@ struct WinogradAxis {
 /// u[point * point_stride + n] = G g G^T for n < width; zeros from `columns` on.
 struct WinogradKernel {
   const WinogradAxis &y, &x;
-  const float* const* taps;      // [tap_y][tap_x] -> `columns` values
+  const float* const* taps;      // [tap_y][tap_x] -> `columns` values; null for zeros
   std::int64_t columns, width;   // width: a multiple of the lanes
   float* u;
   std::int64_t point_stride;
@@ -38,7 +38,7 @@ struct WinogradOutputs {
   std::int64_t point_stride;
 };
 
-/// taps[i][n] (+)= G^T s G for n < columns.
+/// taps[i][n] (+)= G^T s G for n < columns; a null tap is skipped.
 struct WinogradTaps {
   const WinogradAxis &y, &x;
   const float* s;                // readable in whole vectors

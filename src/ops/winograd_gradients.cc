@@ -75,7 +75,8 @@ constexpr std::int64_t kBlockTiles = 96, kLeastTiles = 24;   // V stays near, ev
 class WinogradInputGradient : WinogradGradient {
  public:
   WinogradInputGradient(const Geometry& geometry, const GradientSchemes& choice, const Execution& execution)
-      : WinogradGradient(geometry, choice, execution), steps_(kernels::tile_steps(1, tiles.depth)) {
+      : WinogradGradient(geometry, choice, execution), steps_(static_cast<std::size_t>(tiles.points)) {
+    for (std::int64_t point = 0; point < tiles.points; ++point) steps_[static_cast<std::size_t>(point)] = steps_of(point);
     blocks_ = base::ceil_div(tiles.tiles, kBlockTiles);
     if (blocks_ > 1 || static_cast<std::int64_t>(panels.size()) < e.threads)   // a block or more a thread, if they stay large
       blocks_ = std::max(blocks_, std::min(base::round_up(blocks_, std::int64_t{e.threads}), tiles.tiles / kLeastTiles));
@@ -119,6 +120,23 @@ class WinogradInputGradient : WinogradGradient {
   std::int64_t m_stride(std::int64_t w) const noexcept { return block_ * w + 16; }
   std::int64_t m_elements() const noexcept { return tiles.points * m_stride(widest()) + 64; }
 
+  /// The depth of a point's GEMM: the filters of every phase that meets it.
+  std::vector<kernels::TileStep> steps_of(std::int64_t point) const {
+    std::vector<kernels::TileStep> steps;
+    std::int64_t chain = 0;
+    for (std::int64_t phase = 0; phase < g.y.s * g.x.s; ++phase) {
+      if (!tiles.meets(point, phase / g.x.s, phase % g.x.s)) continue;
+      for (std::int64_t f = 0; f < g.co;) {
+        const std::int64_t first = phase * g.co + f, length = std::min(g.co - f, kernels::longest_chain - chain);
+        if (chain > 0 && steps.back().first + steps.back().length == first) steps.back().length += length;
+        else steps.push_back({.tap = 0, .first = first, .length = length, .position = first, .closes = false});
+        chain += length, f += length;
+        if (chain == kernels::longest_chain) steps.back().closes = true, chain = 0;
+      }
+    }
+    return steps;
+  }
+
   /// u[point][phase_y, phase_x, co][width] of one panel.
   void pack(const float* kernel, const Panel& p, float* u) const noexcept {
     const float* taps[9];
@@ -126,8 +144,10 @@ class WinogradInputGradient : WinogradGradient {
       for (std::int64_t px = 0; px < g.x.s; ++px)
         for (std::int64_t f = 0; f < g.co; ++f) {
           for (int a = 0; a < tiles.y.taps; ++a)
-            for (int b = 0; b < tiles.x.taps; ++b)
-              taps[a * tiles.x.taps + b] = kernel + (tiles.tap(a, b, py, px) * g.co + f) * g.ci + p.first;
+            for (int b = 0; b < tiles.x.taps; ++b) {
+              const std::int64_t tap = tiles.tap(a, b, py, px);
+              taps[a * tiles.x.taps + b] = tap < 0 ? nullptr : kernel + (tap * g.co + f) * g.ci + p.first;
+            }
           kernels::winograd_kernel({tiles.y, tiles.x, taps, p.columns, p.width, u + ((py * g.x.s + px) * g.co + f) * p.width, tiles.depth * p.width}, e.isa);
         }
   }
@@ -137,11 +157,12 @@ class WinogradInputGradient : WinogradGradient {
     const float* rows[kBlockTiles];
     float* c[kBlockTiles];
     for (std::int64_t point = 0; point < tiles.points; ++point) {
+      const std::vector<kernels::TileStep>& steps = steps_[static_cast<std::size_t>(point)];
       for (std::int64_t t = 0; t < count; ++t) rows[t] = v + point * v_stride(count) + t * tiles.row, c[t] = m + point * stride + t * p.width;
       for (std::int64_t i = 0; i < groups; ++i) {
         const std::int64_t t = count * i / groups;
         kernels_.run[p.vectors][count * (i + 1) / groups - t](
-            {.rows = rows + t, .tap_stride = 0, .steps = steps_.data(), .step_count = static_cast<std::int64_t>(steps_.size()),
+            {.rows = rows + t, .tap_stride = 0, .steps = steps.data(), .step_count = static_cast<std::int64_t>(steps.size()),
              .panel = u + point * tiles.depth * p.width, .bias = nullptr, .c = c + t, .c_offset = 0, .columns = p.width, .relu = false});
       }
     }
@@ -155,7 +176,7 @@ class WinogradInputGradient : WinogradGradient {
   }
 
   std::int64_t blocks_ = 1, block_ = 1;
-  std::vector<kernels::TileStep> steps_;
+  std::vector<std::vector<kernels::TileStep>> steps_;      // by point
 };
 
 // ----------------------------------------------------------------------------------------------------------- dK
@@ -220,18 +241,25 @@ class WinogradKernelGradient : WinogradGradient {
     bool finite = true;
     for (const Panel& p : panels) {
       const std::int64_t groups = base::ceil_div(f1 - f0, std::int64_t{kernels_.rows[p.vectors]}), stride = s_stride(p.width);
-      for (std::int64_t point = 0; point < tiles.points; ++point)
+      for (std::int64_t point = 0; point < tiles.points; ++point) {
+        if (!tiles.meets(point, phase / g.x.s, phase % g.x.s)) {
+          std::fill_n(s + point * stride, (f1 - f0) * p.width, 0.0f);
+          continue;
+        }
         for (std::int64_t i = 0; i < groups; ++i) {
           const std::int64_t m = (f1 - f0) * i / groups, m_end = (f1 - f0) * (i + 1) / groups;
           outer_.run[p.vectors][m_end - m](
               {.a = table_.data() + point * count, .a_offset = phase * g.co + f0 + m, .b = a + point * a_stride(count) + p.first * count, .step = p.width,
                .count = count, .c = s + point * stride + m * p.width, .ld = p.width, .columns = p.width, .add = false});
         }
+      }
       for (std::int64_t f = f0; f < f1; ++f) {
         float* taps[9];
         for (int i = 0; i < tiles.y.taps; ++i)
-          for (int j = 0; j < tiles.x.taps; ++j)
-            taps[i * tiles.x.taps + j] = dkernel + (tiles.tap(i, j, phase / g.x.s, phase % g.x.s) * g.co + f) * g.ci + p.first;
+          for (int j = 0; j < tiles.x.taps; ++j) {
+            const std::int64_t tap = tiles.tap(i, j, phase / g.x.s, phase % g.x.s);
+            taps[i * tiles.x.taps + j] = tap < 0 ? nullptr : dkernel + (tap * g.co + f) * g.ci + p.first;
+          }
         finite &= kernels::winograd_taps({tiles.y, tiles.x, s + (f - f0) * p.width, stride, taps, p.columns, add}, e.isa);
       }
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The fast gradients: winograd on dY in blocks of s x s pixels (k a multiple of s, r = k / s taps of a block an axis).
+// The fast gradients: winograd on dY in blocks of s x s pixels (ops/winograd_tiles.h).
 #pragma once
 
 #include "ops/plan.h"

@@ -46,7 +46,14 @@ void WinogradTiles::transform_window(const float* dy, std::int64_t index, float*
 
 namespace {
 
-std::int64_t block_taps(const Axis& axis) { return axis.d == 1 && axis.k % axis.s == 0 ? axis.k / axis.s : 0; }
+std::int64_t block_taps(const Axis& axis) { return axis.d == 1 && axis.k >= axis.s ? base::ceil_div(axis.k, axis.s) : 0; }
+
+/// Points of all phases of an axis together.
+double phase_points(const Axis& axis, const kernels::WinogradAxis& scheme) {
+  std::int64_t points = 0;
+  for (std::int64_t phase = 0; phase < axis.s; ++phase) points += WinogradTiles::points_of(axis, scheme, phase);
+  return static_cast<double>(points);
+}
 
 /// Six points where their error stays within a few times a direct sum's: three taps, or two along one axis only.
 std::vector<Winograd> schemes(std::int64_t taps, bool one_axis) {
@@ -63,14 +70,15 @@ std::optional<GradientSchemes> choose_gradient_schemes(const Geometry& g, double
   if (ry == 0 || rx == 0 || (ry == 1 && rx == 1) || (ry > 1 && rx > 1 && ry != rx)) return {};
   const auto ci = static_cast<double>(g.ci), depth = static_cast<double>(g.y.s * g.x.s * g.co);
   if (g.ci < 16 || depth < 16) return {};
-  double best = 0.9 * static_cast<double>(g.n * g.y.n * g.x.n * ry * rx) * depth * ci;   // of the exact way
+  double best = 0.9 * static_cast<double>(g.n * g.y.n * g.x.n) * static_cast<double>(g.kernel_elements());   // of the exact way
   std::optional<GradientSchemes> choice;
   for (const Winograd y : schemes(ry, ry == 1 || rx == 1))
     for (const Winograd x : schemes(rx, ry == 1 || rx == 1)) {
       if (y != x && y != Winograd::f11 && x != Winograd::f11) continue;
       const WinogradTiles t(g, y, x, 0);
       const auto points = static_cast<double>(t.points), tiles = static_cast<double>(t.tiles);
-      const double cost = points * (tiles * (depth * ci + 12 * depth + 14 * ci) + weight * depth * ci);
+      const double products = phase_points(g.y, t.y) * phase_points(g.x, t.x) * static_cast<double>(g.co) * ci;
+      const double cost = tiles * (products + points * (12 * depth + 14 * ci)) + weight * points * depth * ci;
       if (cost < best) best = cost, choice = GradientSchemes{y, x};
     }
   return choice;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What both fast gradients are made of. Seen in blocks of s x s pixels, with s * s * co values each, dY meets the input pixels
-// in a stride-1 correlation with r x r taps: pixel i of x reads blocks i .. i+r-1. Tiles of m x m input pixels cover x, and a
-// tile reads a window of `points` blocks an axis: the windows' transform V[point][tile][phase_y, phase_x, co] is shared by
-// dX = A^T [(G K G^T) . V] A and dK = G^T [sum of (A x A^T) . V] G.
+// in a stride-1 correlation with r x r taps, r = ceil(k / s): pixel i of x reads blocks i .. i+r-1. Tiles of m x m input pixels
+// cover x, and a tile reads a window of `points` blocks an axis: the windows' transform V[point][tile][phase_y, phase_x, co] is
+// shared by dX = A^T [(G K G^T) . V] A and dK = G^T [sum of (A x A^T) . V] G. Where k is no multiple of s, some phases have one
+// tap less. Their missing last tap is all that the point of infinity sees: they skip that point.
 #pragma once
 
 #include <cstddef>
@@ -29,9 +30,18 @@ class WinogradTiles {
   std::size_t window_scratch() const noexcept { return static_cast<std::size_t>(points * g.x.s * g.co); }
   /// V of one tile: v[point * stride + depth]. `scratch` holds window_scratch() values; zeros as many as a block's row.
   void transform_window(const float* dy, std::int64_t index, float* v, std::int64_t stride, float* scratch, const float* zeros) const noexcept;
-  /// The tap (kh * kw index) of block tap (a, b) and phase (py, px).
+  /// The tap (kh * kw index) of block tap (a, b) and phase (py, px); -1 where the phase has none.
   std::int64_t tap(std::int64_t a, std::int64_t b, std::int64_t py, std::int64_t px) const noexcept {
-    return (a * g.y.s + py) * g.x.k + b * g.x.s + px;
+    const std::int64_t row = a * g.y.s + py, column = b * g.x.s + px;
+    return row < g.y.k && column < g.x.k ? row * g.x.k + column : -1;
+  }
+  /// Whether the phase has products at the point.
+  bool meets(std::int64_t point, std::int64_t py, std::int64_t px) const noexcept {
+    return point / x.points < points_of(g.y, y, py) && point % x.points < points_of(g.x, x, px);
+  }
+  /// Points, the first ones, of a phase along an axis.
+  static std::int64_t points_of(const Axis& axis, const kernels::WinogradAxis& scheme, std::int64_t phase) noexcept {
+    return scheme.points - ((scheme.taps - 1) * axis.s + phase >= axis.k);
   }
   /// Calls f(pixel (y, x) of tile's outputs, index) in row-major order; inside x or not.
   template <class F>

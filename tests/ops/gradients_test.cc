@@ -195,15 +195,16 @@ TEST(Gradients, AgreeWithCentralDifferences) {
   }
 }
 
-/// A geometry to which winograd applies, with r taps of a block an axis.
+/// A geometry to which winograd applies, with at most r taps of a block an axis.
 ops::Geometry block_geometry(test::Random& random, std::int64_t ry, std::int64_t rx) {
   const std::int64_t sy = test::draw(random, 1, 3), sx = test::draw(random, 1, 3);
   const Padding padding = test::draw(random, 0, 1) ? Padding::same : Padding::valid;
   const auto output_padding = [&](std::int64_t s) { return test::draw(random, 0, 2) ? std::optional<std::int64_t>() : test::draw(random, 0, s - 1); };
   ops::Geometry g;
   g.n = test::draw(random, 1, 3), g.ci = test::draw(random, 16, 40), g.co = test::draw(random, 16, 40);
-  g.y = ops::make_axis(test::draw(random, 12, 24), ry * sy, sy, padding, output_padding(sy), 1);
-  g.x = ops::make_axis(test::draw(random, 12, 24), rx * sx, sx, padding, output_padding(sx), 1);
+  const auto taps = [&](std::int64_t r, std::int64_t s) { return r == 1 ? s : r * s - test::draw(random, 0, s - 1); };   // r, some phases r - 1
+  g.y = ops::make_axis(test::draw(random, 12, 24), taps(ry, sy), sy, padding, output_padding(sy), 1);
+  g.x = ops::make_axis(test::draw(random, 12, 24), taps(rx, sx), sx, padding, output_padding(sx), 1);
   return g;
 }
 
@@ -213,7 +214,7 @@ TEST(Gradients, WinogradIsWithinItsBoundAndExactWithFourPoints) {
   test::Random random(20267);
   int inputs = 0, kernels = 0, exact = 0;
   for (std::size_t isa = 0; isa < kernels::isas().size(); ++isa)
-    for (int i = 0; i < 60; ++i) {
+    for (int i = 0; i < 90; ++i) {
       const std::int64_t ry = test::draw(random, 1, 3), rx = ry == 1 ? test::draw(random, 2, 3) : test::draw(random, 0, 2) ? ry : 1;
       const ops::Geometry g = block_geometry(random, ry, rx);
       const auto x = test::integers<float>(random, g.input_elements()), kernel = test::integers<float>(random, g.kernel_elements()),
