@@ -33,6 +33,8 @@ def as_numpy(x, what="inputs"):
 
 def prepared(x, what="inputs"):
     """(C-contiguous array of a type the core takes, whether it holds bfloat16 bits). Integers and bool become float32."""
+    if type(x) is np.ndarray and x.dtype in _FLOATS and x.flags.c_contiguous:
+        return x, False
     array = as_numpy(x, what)
     if array.dtype.name == "bfloat16":
         return np.ascontiguousarray(array).view(np.uint16), True

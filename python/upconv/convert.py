@@ -50,8 +50,6 @@ def padding_from_torch(kernel_size, stride, padding, output_padding=0, dilation=
     >>> import upconv
     >>> upconv.convert.padding_from_torch(4, 2, 1)
     ('same', None)
-    >>> upconv.convert.padding_from_torch(3, 2, 1, output_padding=1)
-    ('same', None)
     >>> upconv.convert.padding_from_torch(3, 2, 1)
     ('same', 0)
     >>> upconv.convert.padding_from_torch(2, 2, 0)

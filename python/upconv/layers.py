@@ -225,7 +225,8 @@ class Layer:
         return _wrap(_core.make_layer(json.dumps({"class_name": config.get("class_name", cls.__name__), "config": config})))
 
     def __getstate__(self):
-        return {"class_name": self._core.class_name, "config": self._known(), "functions": self._functions, "trainable": self.trainable,
+        config = dict(self._arguments, name=self.name, trainable=self.trainable) if self._functions else self._known()
+        return {"class_name": self._core.class_name, "config": config, "functions": self._functions, "trainable": self.trainable,
                 "input_shape": self._core.built_input_shape if self.built else None, "weights": self.get_weights() if self.built else []}
 
     def __setstate__(self, state):
@@ -321,6 +322,7 @@ class Conv2DTranspose(Layer):
             else:
                 functions[key] = function
         self._functions = {key: values[key] for key in functions}
+        self._arguments = config
         config = {k: v for k, v in config.items() if v is not None or k in ("output_padding", "kernel_initializer", "bias_initializer")}
         try:
             text = json.dumps(config)
