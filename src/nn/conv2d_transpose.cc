@@ -19,6 +19,7 @@
 #include "nn/plan_cache.h"
 #include "nn/tuple_argument.h"
 #include "ops/conv_transpose.h"
+#include "ops/elementwise.h"
 #include "upconv/error.h"
 
 namespace upconv {
@@ -288,8 +289,10 @@ struct TapeState {
   Tensor y;
 };
 
-/// The gradient of the sums before the activation; empty where that is dy itself.
-Tensor sums_gradient(const Conv2DTranspose& layer, const TapeState& state, ConstTensorView dy, const CallOptions& options) {
+/// The gradient of the sums before the activation; empty where that is dy itself. Fills `dbias` and empties the view where
+/// that costs nothing on the way.
+Tensor sums_gradient(const Conv2DTranspose& layer, const ops::Geometry& g, const TapeState& state, ConstTensorView dy, const CallOptions& options,
+                     TensorView& dbias) {
   const std::int64_t batch = state.y.shape()[0];
   Tensor total;                              // dy in y's dtype plus the activity term; empty where that is dy itself
   const Regularizer& regularizer = layer.activity_regularizer();
@@ -299,7 +302,12 @@ Tensor sums_gradient(const Conv2DTranspose& layer, const TapeState& state, Const
   const kernels::ActivationSpec* fused = fused_activation(layer);
   if (fused && fused->function == kernels::Activation::linear) return total;
   const ConstTensorView sum = total.elements() > 0 ? total.view() : dy;
-  if (keeps_result_only(fused)) return activation.backward(state.y, state.y, sum);
+  const Tensor& known = keeps_result_only(fused) ? state.y : state.sums;
+  if (fused && known.dtype() == sum.dtype) {
+    Tensor dsums = Tensor::uninitialized(known.shape(), known.dtype());
+    ops::activation_bias_gradient(g, *fused, known, sum, dsums, std::exchange(dbias, {}).bytes, options.execution);
+    return dsums;
+  }
   if (state.sums.elements() == 0 || state.sums.dtype() == state.x.dtype()) return activation.backward(state.sums, state.y, sum);
   const DType wide = state.sums.dtype();
   return activation.backward(state.sums, state.y.cast(wide), Tensor::copy_of(sum).cast(wide)).cast(state.x.dtype());
@@ -324,7 +332,12 @@ std::pair<Tensor, Tape> Conv2DTranspose::forward(std::vector<Tensor> inputs, con
   } else {
     state.sums = unfused_sums(*this, impl_->cache, impl_->geometry, x, linear_output_shape(impl_->geometry, x.shape, kernel().shape()),
                               options.execution);
-    state.y = impl_->options.activation(state.sums);
+    if (const kernels::ActivationSpec* fused = fused_activation(*this)) {
+      state.y = Tensor::uninitialized(state.sums.shape(), state.sums.dtype());
+      ops::activate(*fused, state.sums, state.y, options.execution);
+    } else {
+      state.y = impl_->options.activation(state.sums);
+    }
     if (state.sums.dtype() != x.dtype) state.y = state.y.cast(x.dtype);
   }
   state.x = inputs.front().dtype() == x.dtype ? std::move(inputs.front()) : std::move(converted);
@@ -343,17 +356,18 @@ Gradients Conv2DTranspose::backward(ConstTensorView dy, const Tape& tape, const 
   if (dy.shape != state.y.shape())
     throw ArgumentError("dy", base::cat("The gradient must have the shape of the output, ", state.y.shape().str(), ". Received: ",
                                         dy.shape.str(), "."));
-  const Tensor dsums = sums_gradient(*this, state, dy, options);
   const DType compute = state.x.dtype();
+  const ops::Geometry g = ops::make_geometry(state.x.shape(), kernel().shape(), impl_->geometry);
+  Tensor dbias = bias() ? Tensor::uninitialized(bias()->shape(), compute) : Tensor();
+  TensorView open_dbias = trainable_ && bias() ? dbias.view() : TensorView{};
+  const Tensor dsums = sums_gradient(*this, g, state, dy, options, open_dbias);
   const ConstTensorView dsums_view = dsums.elements() > 0 ? dsums.view() : dy;
   const Tensor cast_kernel = kernel().dtype() == compute ? Tensor() : kernel().cast(compute);
-  const ops::Geometry g = ops::make_geometry(state.x.shape(), kernel().shape(), impl_->geometry);
   Gradients gradients;
   gradients.inputs.push_back(options.input_gradient ? Tensor::uninitialized(state.x.shape(), compute) : Tensor());
-  Tensor dkernel = Tensor::uninitialized(kernel().shape(), compute), dbias;
-  if (bias()) dbias = Tensor::uninitialized(bias()->shape(), compute);
+  Tensor dkernel = Tensor::uninitialized(kernel().shape(), compute);
   ops::conv_transpose_gradients(g, compute, state.x.bytes(), (cast_kernel.elements() > 0 ? cast_kernel : kernel()).bytes(), dsums_view.bytes,
-                                {options.input_gradient ? gradients.inputs[0].bytes() : nullptr, trainable_ ? dkernel.bytes() : nullptr, trainable_ && bias() ? dbias.bytes() : nullptr},
+                                {options.input_gradient ? gradients.inputs[0].bytes() : nullptr, trainable_ ? dkernel.bytes() : nullptr, open_dbias.bytes},
                                 options.execution);
   if (options.input_gradient && state.input_dtype != compute) gradients.inputs[0] = gradients.inputs[0].cast(state.input_dtype);
   const DType variable = dtype_policy_.variable_dtype;

@@ -74,4 +74,9 @@ std::string gradient_algorithm(const Geometry& geometry, DType dtype, GradientOf
 void conv_transpose_gradients(const Geometry& geometry, DType dtype, const void* x, const void* kernel, const void* dy,
                               const GradientOutputs& outputs, const ExecutionOptions& options);
 
+/// dsums = dy * f'(x), x being the sums before the activation (or any tensor with the same slopes), and dbias (co), the sum of
+/// dsums, in one pass where the layout allows; dbias may be null. All of one dtype and shape.
+void activation_bias_gradient(const Geometry& geometry, const kernels::ActivationSpec& spec, ConstTensorView x, ConstTensorView dy,
+                              TensorView dsums, void* dbias, const ExecutionOptions& options);
+
 }  // namespace upconv::ops

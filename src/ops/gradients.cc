@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The three gradients for every dtype and data format.
+#include "ops/bias_gradient.h"
+#include "ops/elementwise.h"
 #include "ops/input_gradient.h"
 #include "ops/kernel_gradient.h"
 #include "ops/rows.h"
@@ -41,6 +43,18 @@ void conv_transpose_gradients(const Geometry& g, DType dtype, const void* x, con
   const Execution e = resolve(options);
   if (compute_dtype(dtype) == DType::float64) gradients<double>(g, dtype, x, kernel, dy, outputs, e);
   else gradients<float>(g, dtype, x, kernel, dy, outputs, e);
+}
+
+void activation_bias_gradient(const Geometry& g, const kernels::ActivationSpec& spec, ConstTensorView x, ConstTensorView dy,
+                              TensorView dsums, void* dbias, const ExecutionOptions& options) {
+  const Execution e = resolve(options);
+  const bool last = g.data_format == DataFormat::channels_last;
+  if (last && x.dtype == DType::float32)
+    return activation_bias_gradient(g, spec, x.data<float>(), dy.data<float>(), dsums.data<float>(), static_cast<float*>(dbias), e);
+  if (last && x.dtype == DType::float64)
+    return activation_bias_gradient(g, spec, x.data<double>(), dy.data<double>(), dsums.data<double>(), static_cast<double*>(dbias), e);
+  activate_gradient(spec, x, dy, dsums, options);
+  if (dbias) conv_transpose_gradients(g, x.dtype, nullptr, nullptr, dsums.bytes, {nullptr, nullptr, dbias}, options);
 }
 
 }  // namespace upconv::ops

@@ -156,31 +156,7 @@ void kernel_gradient(const Geometry& g, DType dtype, const void* x, const void* 
   else KernelGradient<T>(g, dtype, x, dy, dkernel, execution).run();
 }
 
-template <class T>
-void bias_gradient(const Geometry& g, DType dtype, const void* dy, T* dbias, const Execution& execution) {
-  const Image image{dtype, g.data_format, g.y.o, g.x.o, g.co};
-  const std::int64_t rows = g.n * g.y.o;
-  std::vector<double> sums(static_cast<std::size_t>(rows * g.co), 0.0);
-  const int threads = static_cast<double>(g.output_elements()) < kThreadingThreshold ? 1 : execution.threads;
-  const std::int64_t parts = std::min<std::int64_t>(4 * threads, rows);
-  parallel_for(*execution.executor, threads, parts, [&](std::int64_t part) {
-    std::vector<T> line(image.direct(dtype_of<T>) ? 0 : static_cast<std::size_t>(g.x.o * g.co));
-    for (std::int64_t row = rows * part / parts; row < rows * (part + 1) / parts; ++row) {
-      const T* from = static_cast<const T*>(dy) + row * g.x.o * g.co;
-      if (!line.empty()) load_pixels<T>(image, dy, row / g.y.o, row % g.y.o, 0, g.x.o, line.data()), from = line.data();
-      double* sum = sums.data() + row * g.co;
-      for (std::int64_t j = 0; j < g.x.o; ++j, from += g.co)
-        for (std::int64_t f = 0; f < g.co; ++f) sum[f] += static_cast<double>(from[f]);
-    }
-  });
-  for (std::int64_t row = 1; row < rows; ++row)
-    for (std::int64_t f = 0; f < g.co; ++f) sums[static_cast<std::size_t>(f)] += sums[static_cast<std::size_t>(row * g.co + f)];
-  for (std::int64_t f = 0; f < g.co; ++f) dbias[f] = rows > 0 ? static_cast<T>(sums[static_cast<std::size_t>(f)]) : T(0);
-}
-
 template void kernel_gradient(const Geometry&, DType, const void*, const void*, float*, const Execution&);
 template void kernel_gradient(const Geometry&, DType, const void*, const void*, double*, const Execution&);
-template void bias_gradient(const Geometry&, DType, const void*, float*, const Execution&);
-template void bias_gradient(const Geometry&, DType, const void*, double*, const Execution&);
 
 }  // namespace upconv::ops

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Gradients with respect to kernel and bias. Sums run in a fixed order: the same bits for any number of threads.
+// The gradient with respect to the kernel. Sums run in a fixed order: the same bits for any number of threads.
 #pragma once
 
 #include "ops/plan.h"
@@ -12,9 +12,5 @@ namespace upconv::ops {
 /// beside the border may reach taps that do not meet it.
 template <class T>
 void kernel_gradient(const Geometry& g, DType dtype, const void* x, const void* dy, T* dkernel, const Execution& execution);
-
-/// dbias[co] = sum of dy over all pixels.
-template <class T>
-void bias_gradient(const Geometry& g, DType dtype, const void* dy, T* dbias, const Execution& execution);
 
 }  // namespace upconv::ops

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "kernels/isa.h"
+#include "ops/bias_gradient.h"
 #include "ops/conv_transpose.h"
 #include "ops/input_gradient.h"
 #include "ops/kernel_gradient.h"
