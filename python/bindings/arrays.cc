@@ -64,6 +64,18 @@ nb::tuple tuple_of(const Shape& shape) {
   return nb::tuple(dims);
 }
 
+std::pair<ConvTransposeGeometry, ExecutionOptions> unpacked_geometry(std::span<const std::int64_t> g) {
+  if (g.size() != 9) throw ArgumentError("geometry", "The geometry has 9 numbers.");
+  ConvTransposeGeometry geometry;
+  geometry.strides = {g[0], g[1]}, geometry.dilation_rate = {g[2], g[3]};
+  if (g[4] >= 0) geometry.output_padding = Size2{g[4], g[5]};
+  geometry.padding = g[6] ? Padding::same : Padding::valid;
+  geometry.data_format = g[7] ? DataFormat::channels_first : DataFormat::channels_last;
+  ExecutionOptions execution;
+  execution.math = g[8] ? Math::exact : Math::fast;
+  return {geometry, execution};
+}
+
 Config config_of(const std::string& json) { return io::parse_json(json, "configuration", "", {}); }
 
 }  // namespace upconv::python

@@ -13,6 +13,7 @@
 #include <nanobind/stl/vector.h>
 
 #include "upconv/config.h"
+#include "upconv/conv_transpose.h"
 #include "upconv/tensor.h"
 
 namespace upconv::python {
@@ -34,6 +35,8 @@ nb::object numpy_copy(ConstTensorView view);
 
 Shape shape_of(const std::vector<std::optional<std::int64_t>>& dims);
 nb::tuple tuple_of(const Shape& shape);
+/// strides, dilation_rate, output_padding (-1: None), same, channels_first, exact: as upconv/keras/_geometry.py packs them.
+std::pair<ConvTransposeGeometry, ExecutionOptions> unpacked_geometry(std::span<const std::int64_t> numbers);
 /// JSON text of Python to and from a configuration.
 Config config_of(const std::string& json);
 

@@ -54,6 +54,10 @@ NB_MODULE(_core, m) {
   bind_layer(m);
   bind_model(m);
   bind_training(m);
+  bind_eager(m);
+#ifdef UPCONV_WITH_FFI
+  bind_ffi(m);
+#endif
   m.def("version", [] { return std::string(version()); });
   m.def("set_threads", [](int n) { set_default_threads(n); });
   m.def("get_threads", [] { return default_threads(); });

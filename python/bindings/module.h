@@ -11,5 +11,7 @@ namespace upconv::python {
 void bind_layer(nb::module_& m);
 void bind_model(nb::module_& m);
 void bind_training(nb::module_& m);
+void bind_eager(nb::module_& m);
+void bind_ffi(nb::module_& m);                       // where jaxlib's header was there
 
 }  // namespace upconv::python
