@@ -92,7 +92,7 @@ ffi::Error forward(ffi::ThreadPool pool, ffi::AnyBuffer x, ffi::AnyBuffer kernel
     problem.geometry = ops::make_geometry(shape_of_buffer(x), shape_of_buffer(kernel), call.geometry);
     problem.dtype = dtype_of_buffer(x);
     problem.has_bias = bias.element_count() > 0;
-    const auto plan = ops::ForwardPlan::make(problem, call.execution);
+    const auto plan = ops::ForwardPlan::make(problem, call.execution, true);
     const Tensor workspace = Tensor::uninitialized({static_cast<std::int64_t>(plan->unpacked_workspace_bytes() / 4) + 1});
     plan->run_unpacked(x.untyped_data(), kernel.untyped_data(), problem.has_bias ? bias.untyped_data() : nullptr, y->untyped_data(),
                        const_cast<void*>(workspace.bytes()));

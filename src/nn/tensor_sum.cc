@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nn/tensor_sum.h"
 
+#include <algorithm>
+
 #include "base/element.h"
+#include "nn/pieces.h"
 
 namespace upconv::nn {
 
@@ -44,7 +47,44 @@ static Term tree(std::vector<Term> terms) {
   return std::move(terms.front());
 }
 
-Tensor tree_sum(std::vector<Tensor> terms) { return tree(std::move(terms)); }
+/// out[i] = the tree over M terms, in one pass: of eight gradients of a large layer, seven passes would cost more than computing
+/// them. out may be the first term.
+template <int M>
+static void tree_pass(const float* const* terms, float* out, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; ++i) {
+    float sums[M];
+    for (int k = 0; k < M; ++k) sums[k] = terms[k][i];
+    for (int width = 1; width < M; width *= 2)
+      for (int k = 0; k + width < M; k += 2 * width) sums[k] += sums[k + width];
+    out[i] = sums[0];
+  }
+}
+
+/// 2, 4 or 8 whole float32 terms, block by block on the call's threads. False for anything else.
+static bool tree_in_one_pass(std::vector<Tensor>& terms, const ExecutionOptions& execution) {
+  constexpr std::int64_t kBlock = 1 << 16;
+  const auto pass = terms.size() == 8 ? tree_pass<8> : terms.size() == 4 ? tree_pass<4> : terms.size() == 2 ? tree_pass<2> : nullptr;
+  if (!pass) return false;
+  std::vector<const float*> from;
+  for (const Tensor& term : terms) {
+    if (term.elements() == 0 || term.dtype() != DType::float32) return false;
+    from.push_back(term.data<float>());
+  }
+  const std::int64_t count = terms.front().elements();
+  float* const out = terms.front().data<float>();
+  each_piece(static_cast<std::size_t>((count + kBlock - 1) / kBlock), execution, [&](std::size_t block, const ExecutionOptions&) {
+    const std::int64_t first = static_cast<std::int64_t>(block) * kBlock;
+    std::vector<const float*> at;
+    for (const float* term : from) at.push_back(term + first);
+    pass(at.data(), out + first, std::min(kBlock, count - first));
+  });
+  return true;
+}
+
+Tensor tree_sum(std::vector<Tensor> terms, const ExecutionOptions& execution) {
+  if (tree_in_one_pass(terms, execution)) return std::move(terms.front());
+  return tree(std::move(terms));
+}
 std::vector<double> tree_sum(std::vector<std::vector<double>> terms) { return tree(std::move(terms)); }
 
 }  // namespace upconv::nn

@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "upconv/conv_transpose.h"
 #include "upconv/tensor.h"
 
 namespace upconv::nn {
@@ -16,7 +17,7 @@ void add_view_into(TensorView to, ConstTensorView from);
 
 /// The sum of `terms` in a binary tree over their places: ((0 + 1) + (2 + 3)) + ... An empty term counts as zeros of the others'
 /// shape, so a negative zero beside it becomes zero on one machine as on many. Empty when all are.
-Tensor tree_sum(std::vector<Tensor> terms);
+Tensor tree_sum(std::vector<Tensor> terms, const ExecutionOptions& execution = {});
 std::vector<double> tree_sum(std::vector<std::vector<double>> terms);
 
 }  // namespace upconv::nn

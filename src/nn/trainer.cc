@@ -152,7 +152,7 @@ std::vector<Tensor> Trainer::Impl::backward(Step& step) {
       std::vector<Tensor> terms(step.chunks.size());
       for (std::size_t p = 0; p < of_piece.size(); ++p)
         if (weights[w].index < of_piece[p].size()) terms[chunk_of[p]] = std::move(of_piece[p][weights[w].index]);
-      gradients[w] = nn::tree_sum(std::move(terms));
+      gradients[w] = nn::tree_sum(std::move(terms), options.execution);
       if (!communicator) continue;
       if (gradients[w].elements() == 0) gradients[w] = Tensor(variable.value.shape(), variable.value.dtype());
       communicator->begin_sum(gradients[w]);

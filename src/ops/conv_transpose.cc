@@ -41,7 +41,7 @@ Tensor conv_transpose(ConstTensorView x, ConstTensorView kernel, ConstTensorView
   problem.geometry = ops::make_geometry(x.shape, kernel.shape, geometry);
   problem.dtype = x.dtype;
   problem.has_bias = bias.bytes != nullptr;
-  const auto plan = ops::ForwardPlan::make(problem, options);
+  const auto plan = ops::ForwardPlan::make(problem, options, true);
   Tensor y = Tensor::uninitialized(ops::output_shape(problem.geometry), x.dtype);
   Tensor workspace = Tensor::uninitialized({static_cast<std::int64_t>(plan->unpacked_workspace_bytes()) / 4 + 1});
   plan->run_unpacked(x.bytes, kernel.bytes, bias.bytes, y.bytes(), workspace.bytes());

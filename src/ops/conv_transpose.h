@@ -35,7 +35,8 @@ class ForwardPlan {
   virtual ~ForwardPlan() = default;
 
   /// Throws ArgumentError for an unknown or inapplicable algorithm, ISA or thread count, listing what is possible.
-  static std::shared_ptr<const ForwardPlan> make(const Problem& problem, const ExecutionOptions& options);
+  /// `unpacked`: for run_unpacked(), where packing the kernel is part of every call and counts in the choice.
+  static std::shared_ptr<const ForwardPlan> make(const Problem& problem, const ExecutionOptions& options, bool unpacked = false);
 
   virtual const std::string& algorithm() const noexcept = 0;
   virtual const std::string& reason() const noexcept = 0;       ///< why this algorithm: one line for explain and bench
