@@ -53,7 +53,7 @@ ValueRange parse_range(const std::string& text) {
 /// Arrays of one .npz in the order of the model's inputs.
 std::vector<Tensor> in_input_order(std::vector<NamedArray> arrays, const std::vector<ModelInput>& inputs, const std::string& path) {
   if (arrays.size() != inputs.size())
-    throw ArgumentError("input", base::cat(base::escaped(path), ": ", arrays.size(), " arrays for a model of ", inputs.size(), " inputs"));
+    throw FileError(path, "", base::cat("holds ", arrays.size(), " arrays; the model has ", inputs.size(), " inputs"));
   std::vector<Tensor> ordered;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     const auto named = std::ranges::find(arrays, inputs[i].name, &NamedArray::name);
@@ -66,6 +66,14 @@ struct Inputs {
   std::vector<Tensor> tensors;
   PictureBatch picture;                 // the form of the last picture read, for a picture as the output
 };
+
+/// An array that the model cannot take is a fault of its file, not of the command.
+void check_input(const Tensor& values, const ModelInput& input, const std::string& path) {
+  const Shape& shape = values.shape();
+  bool fits = shape.rank() > 0 && (input.shape.rank() == 0 || shape.rank() == input.shape.rank());
+  for (std::size_t axis = 1; fits && axis < input.shape.rank(); ++axis) fits = input.shape[axis] == Shape::unknown || input.shape[axis] == shape[axis];
+  if (!fits) throw FileError(path, "", base::cat("holds an array of shape ", shape.str(), "; the input '", input.name, "' of the model takes ", input.shape.str()));
+}
 
 Inputs read_inputs(const std::vector<std::string>& paths, const Model& model, ValueRange range) {
   Inputs inputs;
@@ -100,6 +108,7 @@ std::vector<Tensor> predict(const Model& model, const std::vector<Tensor>& input
   CallOptions options;
   options.execution.math = parse_math(o.math);
   options.execution.algorithm = o.algorithm;
+  for (std::size_t i = 0; i < inputs.size() && i < model.inputs().size(); ++i) check_input(inputs[i], model.inputs()[i], o.files[std::min(i, o.files.size() - 1)]);
   const std::int64_t total = inputs[0].shape().rank() ? inputs[0].shape()[0] : 0;
   for (const Tensor& t : inputs)
     if (t.shape().rank() == 0 || t.shape()[0] != total)
@@ -177,7 +186,13 @@ void run(const Options& o) {
   const Model model = load_model(o.model, {.weights = o.weights, .on_note = print_note});
   const Files files = split_files(o.files, model);
   const Inputs inputs = read_inputs(files.inputs, model, range);
-  write_results(files, model, predict(model, inputs.tensors, o), inputs, range, o.bits);
+  std::vector<Tensor> results;
+  try {
+    results = predict(model, inputs.tensors, o);
+  } catch (const std::bad_alloc&) {
+    throw FileError(o.model, "", "a layer's output is too large for this machine's memory: the sizes of its kernel, strides or filters");
+  }
+  write_results(files, model, std::move(results), inputs, range, o.bits);
 }
 
 }  // namespace

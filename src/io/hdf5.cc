@@ -3,6 +3,8 @@
 // around it, and every object is looked at before anything is read from it.
 #include "io/hdf5.h"
 
+#include <zlib.h>
+
 #include <algorithm>
 #include <cstring>
 #include <iterator>
@@ -91,7 +93,7 @@ class Reader {
     if (H5Lget_info(group, name.c_str(), &link, H5P_DEFAULT) < 0) fail(path, "the link cannot be read");
     if (link.type != H5L_TYPE_HARD) fail(path, "is a soft, external or user-defined link; only hard links are read");
     const Id object(H5Oopen(group, name.c_str(), H5P_DEFAULT), H5Oclose);
-    if (!object.ok()) fail(path, "cannot be read");
+    if (!object.ok()) fail(path, "the link's object header cannot be read");
     Hdf5Node& node = parent.children.emplace_back();
     node.name = name;
     const H5I_type_t kind = H5Iget_type(object);
@@ -134,6 +136,7 @@ class Reader {
       return true;
     }
     if (kind == H5T_STRING) {
+      if (H5Sget_simple_extent_ndims(space) > 1) fail(where, "is a table of strings; lists have one axis");
       Config::List list = H5Tis_variable_str(type) > 0 ? variable_strings(attribute, type, space, count, where)
                                                        : fixed_strings(attribute, type, count, where);
       value = scalar ? list.front() : Config(std::move(list));
@@ -216,7 +219,7 @@ class Reader {
     if (rank && H5Sget_simple_extent_dims(space, dims, nullptr) < 0) fail(where, "has no sound shape");
     Shape shape;
     for (int i = 0; i < rank; ++i) {
-      if (dims[i] > static_cast<hsize_t>(limits_.tensor_bytes)) fail(where, base::cat("claims a dimension of ", dims[i]));
+      if (dims[i] > static_cast<hsize_t>(limits_.tensor_bytes)) fail(where, base::cat("its shape claims a dimension of ", dims[i], ", which is too large"));
       shape.push_back(static_cast<std::int64_t>(dims[i]));
     }
     try {
@@ -261,6 +264,55 @@ class Reader {
     const auto decoded = static_cast<std::int64_t>(std::min(bytes, most + 1));
     if (rank < 1 || decoded > limits_.tensor_bytes || (decoded > (std::int64_t{1} << 20) && decoded / limits_.inflate_ratio > stored))
       fail(where, base::cat("has a chunk size of ", decoded, " bytes or more but stores ", stored));
+    if (stored > 0) check_chunks(dataset, decoded, where);
+  }
+
+  /// Every stored chunk must decode to exactly one chunk: libhdf5 takes a shorter one for a whole, and leaves old memory in the rest.
+  void check_chunks(hid_t dataset, std::int64_t chunk_bytes, const std::string& where) const {
+    const Id space(H5Dget_space(dataset), H5Sclose);
+    hsize_t chunks = 0;
+    if (H5Dget_num_chunks(dataset, space, &chunks) < 0 || chunks > static_cast<hsize_t>(limits_.hdf5_objects)) fail(where, "has chunks that cannot be read");
+    std::vector<unsigned char> stored;
+    for (hsize_t i = 0; i < chunks; ++i) {
+      hsize_t offset[H5S_MAX_RANK] = {}, size = 0;
+      unsigned mask = 0;
+      haddr_t address = HADDR_UNDEF;
+      if (H5Dget_chunk_info(dataset, space, i, offset, &mask, &address, &size) < 0 || size > static_cast<hsize_t>(file_.size()))
+        fail(where, "has a chunk that cannot be read");
+      stored.resize(static_cast<std::size_t>(size));
+      std::uint32_t filters = 0;
+      if (H5Dread_chunk(dataset, H5P_DEFAULT, offset, &filters, stored.data()) < 0) fail(where, "has a chunk that cannot be read");
+      const std::int64_t decoded = deflated(dataset) && filters == 0 ? inflated_size(stored, chunk_bytes) : static_cast<std::int64_t>(size);
+      if (decoded != chunk_bytes) fail(where, base::cat("has a chunk of the size ", decoded, " bytes where ", chunk_bytes, " are declared"));
+    }
+  }
+
+  static bool deflated(hid_t dataset) {
+    const Id properties(H5Dget_create_plist(dataset), H5Pclose);
+    for (int i = 0; i < H5Pget_nfilters(properties); ++i) {
+      unsigned flags = 0, config = 0;
+      size_t values = 0;
+      if (H5Pget_filter2(properties, static_cast<unsigned>(i), &flags, &values, nullptr, 0, nullptr, &config) == H5Z_FILTER_DEFLATE) return true;
+    }
+    return false;
+  }
+
+  /// What a zlib stream decodes to, counted no further than one byte over `wanted`; -1 for a broken one.
+  static std::int64_t inflated_size(std::vector<unsigned char>& stored, std::int64_t wanted) {
+    z_stream stream{};
+    if (inflateInit(&stream) != Z_OK) return -1;
+    stream.next_in = stored.data(), stream.avail_in = static_cast<uInt>(stored.size());
+    unsigned char sink[1 << 14];
+    std::int64_t total = 0;
+    int status = Z_OK;
+    while (status == Z_OK && total <= wanted) {
+      stream.next_out = sink, stream.avail_out = sizeof sink;
+      status = inflate(&stream, Z_NO_FLUSH);
+      total += static_cast<std::int64_t>(sizeof sink - stream.avail_out);
+      if (status == Z_BUF_ERROR) break;
+    }
+    inflateEnd(&stream);
+    return status == Z_STREAM_END ? total : -1;
   }
 
   /// Contiguous data lies behind the superblock, inside the file, and belongs to one dataset.

@@ -86,7 +86,7 @@ class Scan {
     if (!fits(at, 16) || number(at + 4, 4) != 1) return;
     const std::uint64_t size = number(at + 8, 8);
     const auto left = static_cast<std::uint64_t>(file_.size() - at);
-    if (size < 16 || size > left) fail(at, "has a global heap that leaves the file");
+    if (size < 16 || size > left) fail(at, "has a global heap whose size leaves the file");
     for (std::uint64_t offset = 16; offset + 16 <= size;) {
       spend(at);
       const auto object = at + static_cast<std::int64_t>(offset);

@@ -158,7 +158,7 @@ KerasParts read_keras_bytes(const Bytes& file, const LoadLimits& limits) {
     const std::string_view text = text_of(bytes);
     const std::size_t first = text.find_first_not_of(" \t\r\n");
     if (first == std::string_view::npos || text[first] != '{')
-      throw FileError(file.path(), "", bytes.empty() ? "is empty" : "is neither a .keras archive nor HDF5 nor JSON");
+      throw FileError(file.path(), "", bytes.empty() ? "is empty: its size is 0, and it has no signature" : "is neither a .keras archive nor HDF5 nor JSON");
     parts.config = parse_json(text, file.path(), "", limits);
     parts.path = file.path(), parts.layout = "an architecture in JSON", parts.bytes = file.size();
     read_version(parts, parts.config);

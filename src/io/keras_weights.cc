@@ -123,9 +123,7 @@ class Matcher {
   std::vector<std::string> names_of(const Hdf5Node& node, const std::string& attribute) const {
     std::vector<std::string> names;
     const auto append = [&](const Config& value) {
-      if (value.is_string()) names.push_back(value.as_string());
-      else
-        for (const Config& one : value.as_list()) names.push_back(one.as_string());
+      for (const Config& one : value.as_list()) names.push_back(one.as_string());
     };
     const bool present = node.attribute(attribute) || node.attribute(attribute + "0");
     if (!present) fail(node.name, base::cat("the attribute ", attribute, " is missing or holds no text"));

@@ -33,6 +33,47 @@ std::string bad_name(const std::string& name) {
   return "";
 }
 
+std::uint64_t number(std::span<const std::byte> bytes, std::size_t at, int size) {
+  std::uint64_t value = 0;
+  for (int i = size; i-- > 0;) value = value << 8 | std::to_integer<std::uint64_t>(bytes[at + static_cast<std::size_t>(i)]);
+  return value;
+}
+
+/// Whether a header's extra field holds two ZIP64 blocks: readers differ in which of the two they believe.
+bool repeats_zip64(std::span<const std::byte> extra) {
+  int seen = 0;
+  for (std::size_t at = 0; at + 4 <= extra.size(); at += 4 + number(extra, at + 2, 2)) seen += number(extra, at, 2) == 1;
+  return seen > 1;
+}
+
+/// The headers of one member: the central one at `at`, and the local one it points to.
+bool member_repeats_zip64(std::span<const std::byte> file, std::size_t at) {
+  const std::size_t name = number(file, at + 28, 2), extra = number(file, at + 30, 2), local = number(file, at + 42, 4);
+  if (at + 46 + name + extra > file.size()) return false;
+  if (repeats_zip64(file.subspan(at + 46 + name, extra))) return true;
+  if (local + 30 > file.size() || number(file, local, 4) != 0x04034b50) return false;
+  const std::size_t local_name = number(file, local + 26, 2), local_extra = number(file, local + 28, 2);
+  return local + 30 + local_name + local_extra <= file.size() && repeats_zip64(file.subspan(local + 30 + local_name, local_extra));
+}
+
+/// Walks the central directory, which libzip has found sound, backwards from the end of the archive's last record.
+bool any_repeats_zip64(std::span<const std::byte> file) {
+  std::size_t end = file.size() < 22 ? 0 : file.size() - 22;
+  while (end > 0 && number(file, end, 4) != 0x06054b50) --end;
+  if (end == 0 && (file.size() < 22 || number(file, 0, 4) != 0x06054b50)) return false;
+  std::uint64_t at = number(file, end + 16, 4);
+  if (at == 0xffffffffu && end >= 20 && number(file, end - 20, 4) == 0x07064b50) {
+    const std::uint64_t record = number(file, end - 12, 8);
+    if (record + 56 > file.size()) return false;
+    at = number(file, record + 48, 8);
+  }
+  while (at + 46 <= file.size() && number(file, at, 4) == 0x02014b50) {
+    if (member_repeats_zip64(file, at)) return true;
+    at += 46 + number(file, at + 28, 2) + number(file, at + 30, 2) + number(file, at + 32, 2);
+  }
+  return false;
+}
+
 }  // namespace
 
 struct ZipReader::Archive {
@@ -61,6 +102,7 @@ ZipReader::ZipReader(const Bytes& file, const LoadLimits& limits) : archive_(std
     throw FileError(a.path, "", "is not a sound ZIP archive: " + (code == ZIP_ER_EXISTS ? "a member appears twice" : why));
   }
   zip_error_fini(&error);
+  if (any_repeats_zip64(a.bytes)) throw FileError(a.path, "", "is not a sound ZIP archive: a member has two zip64 extra fields");
   const zip_int64_t count = zip_get_num_entries(a.zip, 0);
   if (count > limits.zip_members) throw FileError(a.path, "", base::cat("has ", count, " members; at most ", limits.zip_members, " are read"));
   std::int64_t total = 0;

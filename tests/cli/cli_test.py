@@ -279,7 +279,7 @@ class Run(CliTest):
         self.fails(2, "--math", "run", SUPERRES, x, "y.npy", "--math", "quick")
         self.fails(2, "nonsense", "run", SUPERRES, x, "y.npy", "--algorithm", "nonsense")
         files.write_npy(self.path("channels.npy"), (1, 2, 2, 3), [0] * 12)
-        self.fails(2, "(1, 2, 2, 3)", "run", SUPERRES, "channels.npy", "y.npy")
+        self.fails(3, "(1, 2, 2, 3)", "run", SUPERRES, "channels.npy", "y.npy")
 
     def test_nan_is_a_numeric_error_for_a_picture(self):
         files.write_npy(self.path("x.npy"), (1, 4, 4, 1), [math.nan] * 16)

@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs the command line over the corpus of make_hostile.py and compares with its expect.json.
 
-    python hostile_test.py UPCONV [--only TEXT]
+    python hostile_test.py UPCONV [--only TEXT] [--build FOLDER]
 
 A case passes when `upconv run`, and `upconv inspect` where the file alone or with its configuration shows the fault, end
 within the corpus's budget of processor time and memory, without a signal, with one line on stderr for an error and the right output
-where one is owed, and print nothing of the secret beside the files. Exits with 77 (skipped) without numpy and h5py.
+where one is owed, and print nothing of the secret beside the files. Without numpy and h5py it runs in the environment with real
+Keras of the build folder, and is skipped (77) where there is none.
 """
 import argparse
 import concurrent.futures
@@ -21,8 +22,12 @@ try:
     import h5py  # noqa: F401  (make_hostile.py needs it)
     import numpy as np
 except ImportError as error:
-    print(f"skipped: {error}; pip install numpy h5py")
-    sys.exit(77)
+    if "--build" not in sys.argv:
+        print(f"skipped: {error}; pip install numpy h5py")
+        sys.exit(77)
+    sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+    import keras_venv
+    keras_venv.rerun_with_keras(sys.argv[sys.argv.index("--build") + 1])
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))
 USAGE = 2
@@ -102,6 +107,7 @@ class Checker:
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("program")
+    parser.add_argument("--build", help="folder of the build, for an environment with numpy and h5py")
     parser.add_argument("--only", default="", help="cases whose file holds this text")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
