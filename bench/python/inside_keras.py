@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keras on JAX with and without upconv, and upconv alone, side by side: a step of `fit` on a DCGAN generator and on the
+"""Keras (on JAX, or on KERAS_BACKEND) with and without upconv, and upconv alone, side by side: a step of `fit` on a DCGAN generator and on the
 super-resolution model, and the layers of bench/shapes.csv. Compilation is left out and printed apart. Rounds alternate, the best of each counts.
 
-    python bench/python/inside_keras.py [--threads 1|2] [--rounds 5] [--layers]
+    python bench/python/inside_keras.py [--core] [--rounds 5] [--layers]
 """
 import argparse
 import csv
@@ -20,7 +20,6 @@ if arguments.core:
 os.environ.setdefault("KERAS_BACKEND", "jax")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
-import jax
 import keras
 import numpy as np
 
@@ -68,6 +67,7 @@ def fit_times(make, x, y, batch):
 
 
 def layer_times(row):
+    import jax
     n, h, w, c, f, kh, kw, sh, sw = (int(row[k]) for k in "n h w c f kh kw sh sw".split())
     x = jax.numpy.asarray(np.random.default_rng(0).normal(size=(n, h, w, c)).astype("float32"))
     calls = []
@@ -87,7 +87,7 @@ def layer_times(row):
 
 
 rng = np.random.default_rng(0)
-print(f"Keras {keras.__version__} on JAX {jax.__version__}, {len(os.sched_getaffinity(0))} processor(s)")
+print(f"Keras {keras.__version__} on {keras.backend.backend()}, {len(os.sched_getaffinity(0))} processor(s)")
 print("| model | Keras, ms a step | with upconv | ratio | upconv alone | ratio | first step: Keras, with upconv (s) |\n|---|---|---|---|---|---|---|")
 for name, make, x, y, batch in (("DCGAN generator, batch 8", dcgan, rng.normal(size=(16, 4, 4, 1024)), rng.uniform(-1, 1, size=(16, 64, 64, 3)), 8),
                                 ("superres, batch 16 of 32x32", superres, rng.uniform(size=(64, 32, 32, 1)), rng.uniform(size=(64, 64, 64, 1)), 16)):

@@ -21,6 +21,14 @@ import upconv.keras
 from upconv.keras._jax import conv_transpose
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
+@pytest.fixture(autouse=True)
+def upconv_computes():
+    """A test in which Keras computed after all has shown nothing."""
+    upconv.keras._noticed.clear()
+    yield
+    assert not upconv.keras._noticed
+
+
 GEOMETRY = (2, 2, 1, 1, -1, -1, 1, 0, 0)                  # strides 2, 'same', channels last
 rng = np.random.default_rng(11)
 X, K, B = (rng.normal(size=s).astype("float32") for s in ((4, 5, 6, 3), (3, 3, 7, 3), (7,)))
@@ -166,3 +174,4 @@ def test_what_upconv_cannot_compute_keras_does_with_one_notice():
             layer(np.ones((1, 3, 3, 1), "float32"))
     finally:
         upconv.keras._operation.supports = old
+        upconv.keras._noticed.clear()

@@ -56,9 +56,9 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
     """
 
     def call(self, inputs):
-        reason = _unsupported
-        if not reason and not _operation.supports(inputs.dtype):
-            reason = f"its dtype is {inputs.dtype}"
+        reason, dtype = _unsupported, keras.backend.standardize_dtype(inputs.dtype)
+        if not reason and not _operation.supports(dtype):
+            reason = f"its dtype is {dtype}"
         if not reason and not _on_cpu():
             reason = "it runs on another device than the CPU"
         if reason:

@@ -35,4 +35,4 @@ def conv_transpose(x, kernel, bias, geometry):
 
 
 def supports(dtype):
-    return str(dtype) in ("float32", "float64", "float16")
+    return dtype in ("float32", "float64", "float16")
