@@ -51,12 +51,14 @@ static Term tree(std::vector<Term> terms) {
 /// them. out may be the first term.
 template <int M>
 static void tree_pass(const float* const* terms, float* out, std::int64_t count) {
+  const float* t[M];
+  for (int k = 0; k < M; ++k) t[k] = terms[k];
+  const auto pair = [&](int k, std::int64_t i) { return t[k][i] + t[k + 1][i]; };
+#pragma GCC ivdep
   for (std::int64_t i = 0; i < count; ++i) {
-    float sums[M];
-    for (int k = 0; k < M; ++k) sums[k] = terms[k][i];
-    for (int width = 1; width < M; width *= 2)
-      for (int k = 0; k + width < M; k += 2 * width) sums[k] += sums[k + width];
-    out[i] = sums[0];
+    if constexpr (M == 2) out[i] = pair(0, i);
+    if constexpr (M == 4) out[i] = pair(0, i) + pair(2, i);
+    if constexpr (M == 8) out[i] = (pair(0, i) + pair(2, i)) + (pair(4, i) + pair(6, i));
   }
 }
 
