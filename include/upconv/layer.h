@@ -46,6 +46,9 @@ struct CallOptions {
   bool training = false;
   ExecutionOptions execution = {};
   double activity_scale = 1;                           ///< backward(): what dy was multiplied by (a loss scale)
+  /// backward(): samples of the pieces of the batch (their sum is the batch) whose weight gradients are formed one by one and
+  /// added in a binary tree; empty: the whole batch is one piece. The same bits as pieces given to backward() on their own.
+  std::vector<std::int64_t> pieces = {};
   bool input_gradient = true;                          ///< backward(): false leaves Gradients::inputs empty where that saves work
 };
 

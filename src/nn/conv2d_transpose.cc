@@ -11,12 +11,15 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <mutex>
+#include <numeric>
 
 #include "base/element.h"
 #include "base/text.h"
 #include "nn/activation_functions.h"
 #include "nn/plan_cache.h"
+#include "nn/tensor_sum.h"
 #include "nn/tuple_argument.h"
 #include "ops/conv_transpose.h"
 #include "ops/elementwise.h"
@@ -289,28 +292,41 @@ struct TapeState {
   Tensor y;
 };
 
+/// Samples [first, first + count) of a tensor; an empty tensor stays one.
+ConstTensorView samples(ConstTensorView t, std::int64_t first, std::int64_t count) {
+  if (t.elements() == 0) return t;
+  const std::size_t bytes = t.byte_size() / static_cast<std::size_t>(t.shape[0]);
+  Shape shape = t.shape;
+  shape[0] = count;
+  return {static_cast<const std::byte*>(t.bytes) + static_cast<std::size_t>(first) * bytes, shape, t.dtype};
+}
+
+/// A piece of a batch on its way back.
+struct TapePiece {
+  ConstTensorView x, sums, y, dy;
+};
+
 /// The gradient of the sums before the activation; empty where that is dy itself. Fills `dbias` and empties the view where
 /// that costs nothing on the way.
-Tensor sums_gradient(const Conv2DTranspose& layer, const ops::Geometry& g, const TapeState& state, ConstTensorView dy, const CallOptions& options,
-                     TensorView& dbias) {
-  const std::int64_t batch = state.y.shape()[0];
+Tensor sums_gradient(const Conv2DTranspose& layer, const ops::Geometry& g, const TapePiece& piece, const CallOptions& options, TensorView& dbias) {
+  const std::int64_t batch = piece.y.shape[0];
   Tensor total;                              // dy in y's dtype plus the activity term; empty where that is dy itself
   const Regularizer& regularizer = layer.activity_regularizer();
-  if (dy.dtype != state.y.dtype() || (regularizer && batch > 0)) total = Tensor::copy_of(dy).cast(state.y.dtype());
-  if (regularizer && batch > 0) regularizer->add_gradient(state.y, options.activity_scale / static_cast<double>(batch), total);
+  if (piece.dy.dtype != piece.y.dtype || (regularizer && batch > 0)) total = Tensor::copy_of(piece.dy).cast(piece.y.dtype);
+  if (regularizer && batch > 0) regularizer->add_gradient(piece.y, options.activity_scale / static_cast<double>(batch), total);
   const Activation& activation = layer.options().activation;
   const kernels::ActivationSpec* fused = fused_activation(layer);
   if (fused && fused->function == kernels::Activation::linear) return total;
-  const ConstTensorView sum = total.elements() > 0 ? total.view() : dy;
-  const Tensor& known = keeps_result_only(fused) ? state.y : state.sums;
-  if (fused && known.dtype() == sum.dtype) {
-    Tensor dsums = Tensor::uninitialized(known.shape(), known.dtype());
+  const ConstTensorView sum = total.elements() > 0 ? total.view() : piece.dy;
+  const ConstTensorView known = keeps_result_only(fused) ? piece.y : piece.sums;
+  if (fused && known.dtype == sum.dtype) {
+    Tensor dsums = Tensor::uninitialized(known.shape, known.dtype);
     ops::activation_bias_gradient(g, *fused, known, sum, dsums, std::exchange(dbias, {}).bytes, options.execution);
     return dsums;
   }
-  if (state.sums.elements() == 0 || state.sums.dtype() == state.x.dtype()) return activation.backward(state.sums, state.y, sum);
-  const DType wide = state.sums.dtype();
-  return activation.backward(state.sums, state.y.cast(wide), Tensor::copy_of(sum).cast(wide)).cast(state.x.dtype());
+  if (piece.sums.elements() == 0 || piece.sums.dtype == piece.x.dtype) return activation.backward(piece.sums, piece.y, sum);
+  const DType wide = piece.sums.dtype;
+  return activation.backward(piece.sums, Tensor::copy_of(piece.y).cast(wide), Tensor::copy_of(sum).cast(wide)).cast(piece.x.dtype);
 }
 
 }  // namespace
@@ -356,26 +372,46 @@ Gradients Conv2DTranspose::backward(ConstTensorView dy, const Tape& tape, const 
   if (dy.shape != state.y.shape())
     throw ArgumentError("dy", base::cat("The gradient must have the shape of the output, ", state.y.shape().str(), ". Received: ",
                                         dy.shape.str(), "."));
-  const DType compute = state.x.dtype();
-  const ops::Geometry g = ops::make_geometry(state.x.shape(), kernel().shape(), impl_->geometry);
-  Tensor dbias = bias() ? Tensor::uninitialized(bias()->shape(), compute) : Tensor();
-  TensorView open_dbias = trainable_ && bias() ? dbias.view() : TensorView{};
-  const Tensor dsums = sums_gradient(*this, g, state, dy, options, open_dbias);
-  const ConstTensorView dsums_view = dsums.elements() > 0 ? dsums.view() : dy;
+  const DType compute = state.x.dtype(), variable = dtype_policy_.variable_dtype;
+  const std::int64_t batch = state.x.shape()[0];
+  const std::vector<std::int64_t> pieces = options.pieces.empty() ? std::vector{batch} : options.pieces;
+  if (std::accumulate(pieces.begin(), pieces.end(), std::int64_t{0}) != batch)
+    throw ArgumentError("pieces", base::cat("The pieces of a batch of ", batch, " samples must add up to it."));
+  const auto geometry = [&](const ConstTensorView& x) { return ops::make_geometry(x.shape, kernel().shape(), impl_->geometry); };
+  const auto as_variable = [&](Tensor&& gradient) { return compute == variable ? std::move(gradient) : gradient.cast(variable); };
   const Tensor cast_kernel = kernel().dtype() == compute ? Tensor() : kernel().cast(compute);
+  const void* const kernel_bytes = (cast_kernel.elements() > 0 ? cast_kernel : kernel()).bytes();
   Gradients gradients;
   gradients.inputs.push_back(options.input_gradient ? Tensor::uninitialized(state.x.shape(), compute) : Tensor());
-  Tensor dkernel = Tensor::uninitialized(kernel().shape(), compute);
-  ops::conv_transpose_gradients(g, compute, state.x.bytes(), (cast_kernel.elements() > 0 ? cast_kernel : kernel()).bytes(), dsums_view.bytes,
-                                {options.input_gradient ? gradients.inputs[0].bytes() : nullptr, trainable_ ? dkernel.bytes() : nullptr, open_dbias.bytes},
-                                options.execution);
+  // dX of several pieces is one call on the gradient of all sums, so that the kernel is packed once.
+  const bool together = pieces.size() > 1 && options.input_gradient;
+  Tensor whole = together ? Tensor::uninitialized(state.y.shape(), compute) : Tensor();
+  std::vector<Tensor> dkernels, dbiases;
+  std::int64_t first = 0;
+  for (const std::int64_t count : pieces) {
+    const TapePiece piece{samples(state.x, first, count), samples(state.sums, first, count), samples(state.y, first, count), samples(dy, first, count)};
+    const bool wanted = trainable_ && (count > 0 || pieces.size() == 1);
+    const ops::Geometry g = geometry(piece.x);
+    Tensor dkernel = wanted ? Tensor::uninitialized(kernel().shape(), compute) : Tensor();
+    Tensor dbias = wanted && bias() ? Tensor::uninitialized(bias()->shape(), compute) : Tensor();
+    TensorView open_dbias = dbias.elements() > 0 ? dbias.view() : TensorView{};
+    const Tensor dsums = sums_gradient(*this, g, piece, options, open_dbias);
+    const ConstTensorView view = dsums.elements() > 0 ? dsums.view() : piece.dy;
+    void* const dx = options.input_gradient && !together ? gradients.inputs[0].bytes() : nullptr;
+    if (wanted || dx)
+      ops::conv_transpose_gradients(g, compute, piece.x.bytes, kernel_bytes, view.bytes, {dx, wanted ? dkernel.bytes() : nullptr, open_dbias.bytes},
+                                    options.execution);
+    if (together && count > 0)
+      std::memcpy(static_cast<std::byte*>(whole.bytes()) + static_cast<std::size_t>(first) * (whole.byte_size() / static_cast<std::size_t>(batch)), view.bytes, view.byte_size());
+    dkernels.push_back(as_variable(std::move(dkernel))), dbiases.push_back(as_variable(std::move(dbias)));
+    first += count;
+  }
+  if (together)
+    ops::conv_transpose_gradients(geometry(state.x), compute, state.x.bytes(), kernel_bytes, whole.bytes(), {gradients.inputs[0].bytes(), nullptr, nullptr},
+                                  options.execution);
   if (options.input_gradient && state.input_dtype != compute) gradients.inputs[0] = gradients.inputs[0].cast(state.input_dtype);
-  const DType variable = dtype_policy_.variable_dtype;
-  const auto as_variable = [&](Tensor&& gradient) {
-    return !trainable_ ? Tensor() : compute == variable ? std::move(gradient) : gradient.cast(variable);
-  };
-  gradients.weights.push_back(as_variable(std::move(dkernel)));
-  if (bias()) gradients.weights.push_back(as_variable(std::move(dbias)));
+  gradients.weights.push_back(nn::tree_sum(std::move(dkernels), options.execution));
+  if (bias()) gradients.weights.push_back(nn::tree_sum(std::move(dbiases), options.execution));
   return gradients;
 }
 

@@ -21,6 +21,13 @@ std::vector<std::int64_t> range(std::int64_t from, std::int64_t to) {
   return numbers;
 }
 
+Tensor samples_of(const Tensor& t, std::int64_t from, std::int64_t to) {
+  Shape shape = t.shape();
+  const std::size_t bytes = shape[0] ? t.byte_size() / static_cast<std::size_t>(shape[0]) : 0;
+  shape[0] = to - from;
+  return Tensor::copy_of({static_cast<const std::byte*>(t.bytes()) + static_cast<std::size_t>(from) * bytes, shape, t.dtype()});
+}
+
 bool all_finite(const Tensor& t) {
   for (std::int64_t i = 0; i < t.elements(); ++i)
     if (!std::isfinite(base::read_element(t, i))) return false;

@@ -60,6 +60,17 @@ std::string Trainer::Impl::output_name(std::size_t output) const {
 
 // ------------------------------------------------------------------------------------------------ one step
 
+/// Whether the chunks go through the layers as one batch, whose layers form the gradients of the weights chunk by chunk, rather than
+/// side by side: where one thread works, and where kernels are large, for they are then read and packed once. Both ways give
+/// the same bits. (An activity regulariser's loss would be summed in another order.) Measured on two threads: a step of the DCGAN
+/// generator, 11 million weights, is twice as fast together; one of the super-resolution model, 14 thousand, a fifth faster side by side.
+bool Trainer::Impl::goes_together() const {
+  for (const auto& layer : model.layers())
+    if (layer->activity_regularizer()) return false;
+  const int threads = options.execution.threads > 0 ? options.execution.threads : default_threads();
+  return threads == 1 || model.count_params() > 500'000;
+}
+
 /// This rank's chunks of a batch of `indices`, loaded and sent forward.
 Trainer::Impl::Step Trainer::Impl::forward(const LoadChunk& load, std::int64_t samples, bool training) {
   Step step;
@@ -74,6 +85,20 @@ Trainer::Impl::Step Trainer::Impl::forward(const LoadChunk& load, std::int64_t s
       throw ArgumentError("targets", base::cat("The model has ", losses.size(), " output(s) and takes one target for each. Received: ",
                                                chunk.batch.targets.size(), "."));
     step.chunks.push_back(std::move(chunk));
+  }
+  if (training && step.chunks.size() > 1 && goes_together()) {
+    std::vector<std::vector<Tensor>> parts;
+    for (const Chunk& chunk : step.chunks) parts.push_back(chunk.batch.inputs);
+    const std::vector<Tensor> inputs = nn::concatenated(parts);
+    const std::vector<ConstTensorView> views(inputs.begin(), inputs.end());
+    auto [outputs, tape] = model.forward(views, {.training = true, .execution = options.execution});
+    std::int64_t first = 0;
+    for (Chunk& chunk : step.chunks) {
+      for (const Tensor& output : outputs) chunk.outputs.push_back(nn::samples_of(output, first, first + chunk.samples));
+      first += chunk.samples;
+    }
+    step.tape = std::move(tape);
+    return step;
   }
   nn::each_piece(step.chunks.size(), options.execution, [&](std::size_t c, const ExecutionOptions& execution) {
     Chunk& chunk = step.chunks[c];
@@ -137,9 +162,15 @@ std::vector<Tensor> Trainer::Impl::backward(Step& step) {
   std::vector<Tensor> gradients(weights.size());
   std::vector<Model::Piece> pieces;
   std::vector<std::size_t> chunk_of;
+  CallOptions call{.execution = options.execution};
+  if (step.tape) {
+    std::vector<std::vector<Tensor>> parts;
+    for (Chunk& chunk : step.chunks) call.pieces.push_back(chunk.samples), parts.push_back(std::move(chunk.gradients));
+    pieces.push_back({nn::concatenated(parts), std::move(*step.tape)});
+  }
   for (std::size_t c = 0; c < step.chunks.size(); ++c) {
     Chunk& chunk = step.chunks[c];
-    if (chunk.samples == 0) continue;
+    if (chunk.samples == 0 || step.tape) continue;
     pieces.push_back({std::move(chunk.gradients), std::move(chunk.tape),
                       optimizer.loss_scale() * static_cast<double>(chunk.samples) / static_cast<double>(step.samples)});
     chunk_of.push_back(c);
@@ -149,9 +180,9 @@ std::vector<Tensor> Trainer::Impl::backward(Step& step) {
     for (std::size_t w = 0; w < weights.size(); ++w) {
       const Variable& variable = weights[w].variable();
       if (weights[w].layer != model.layers()[layer].get() || !variable.trainable || !weights[w].layer->trainable()) continue;
-      std::vector<Tensor> terms(step.chunks.size());
+      std::vector<Tensor> terms(step.tape ? 1 : step.chunks.size());
       for (std::size_t p = 0; p < of_piece.size(); ++p)
-        if (weights[w].index < of_piece[p].size()) terms[chunk_of[p]] = std::move(of_piece[p][weights[w].index]);
+        if (weights[w].index < of_piece[p].size()) terms[step.tape ? 0 : chunk_of[p]] = std::move(of_piece[p][weights[w].index]);
       gradients[w] = nn::tree_sum(std::move(terms), options.execution);
       if (!communicator) continue;
       if (gradients[w].elements() == 0) gradients[w] = Tensor(variable.value.shape(), variable.value.dtype());
@@ -162,7 +193,7 @@ std::vector<Tensor> Trainer::Impl::backward(Step& step) {
   if (pieces.empty() && communicator) {
     for (std::size_t layer = model.layers().size(); layer-- > 0;) on_layer(layer, {});
   } else {
-    model.backward(pieces, {.execution = options.execution}, on_layer);
+    model.backward(pieces, call, on_layer);
   }
   if (communicator) communicator->finish_sums();
   for (std::size_t w = 0; w < weights.size(); ++w) {

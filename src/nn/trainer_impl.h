@@ -28,6 +28,7 @@ struct Trainer::Impl {
   /// A step on its way; the numbers are those of the whole global batch.
   struct Step {
     std::vector<Chunk> chunks;
+    std::optional<ModelTape> tape = {};                // of all chunks together, where they went forward as one
     std::int64_t samples = 0;
     double loss = 0;
     std::vector<double> output_losses, metric_states;
@@ -70,6 +71,7 @@ struct Trainer::Impl {
 
  private:
   template <class Work> void together(Work work);
+  bool goes_together() const;
   Step forward(const LoadChunk& load, std::int64_t samples, bool training);
   void evaluate(Step& step, bool training);
   std::vector<Tensor> backward(Step& step);
@@ -79,6 +81,8 @@ namespace nn {
 
 std::vector<std::int64_t> range(std::int64_t from, std::int64_t to);
 bool all_finite(const Tensor& t);
+/// A copy of samples [from, to).
+Tensor samples_of(const Tensor& t, std::int64_t from, std::int64_t to);
 /// Outputs of batches (parts[batch][output]) along the first axis.
 std::vector<Tensor> concatenated(const std::vector<std::vector<Tensor>>& parts);
 

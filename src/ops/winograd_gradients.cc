@@ -285,13 +285,19 @@ std::optional<GradientSchemes> schemes(const Geometry& g, DType dtype, double we
   return choose_gradient_schemes(g, weight);
 }
 
+/// dX belongs to one sample each: the choice is made for one, so that no bit depends on how a batch is cut.
+std::optional<GradientSchemes> input_schemes(Geometry g, DType dtype) {
+  if (g.n > 0) g.n = 1;
+  return schemes(g, dtype, kKernelWeight);
+}
+
 }  // namespace
 
-bool winograd_input_gradient_pays(const Geometry& g, DType dtype) { return schemes(g, dtype, kKernelWeight).has_value(); }
+bool winograd_input_gradient_pays(const Geometry& g, DType dtype) { return input_schemes(g, dtype).has_value(); }
 bool winograd_kernel_gradient_pays(const Geometry& g, DType dtype) { return schemes(g, dtype, kSumWeight).has_value(); }
 
 bool winograd_input_gradient(const Geometry& g, DType dtype, const void* dy, const void* kernel, void* dx, const Execution& execution) {
-  const auto choice = schemes(g, dtype, kKernelWeight);
+  const auto choice = input_schemes(g, dtype);
   return choice && WinogradInputGradient(g, *choice, on_threads(g, execution))
                        .run(static_cast<const float*>(dy), static_cast<const float*>(kernel), static_cast<float*>(dx));
 }

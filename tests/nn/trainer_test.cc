@@ -129,6 +129,24 @@ TEST(Trainer, ThreadsChangeNoBit) {
   EXPECT_TRUE(equal_bits(results[0], results[1]) && equal_bits(results[0], results[2]));
 }
 
+TEST(Trainer, ChunksTogetherOrSideBySideGiveTheSameBits) {
+  // One thread sends the chunks through as one batch, three threads side by side; batches of 1 and 5 leave chunks empty.
+  for (const std::int64_t batch : {1, 5, 8, 20}) {
+    std::vector<std::vector<Tensor>> results;
+    for (const int threads : {1, 3}) {
+      std::vector<std::shared_ptr<Layer>> layers;
+      layers.push_back(std::make_shared<Conv2DTranspose>(24, 4, Conv2DTransposeOptions{.strides = 2, .padding = "same", .activation = "relu", .kernel_initializer = initializers::HeNormal{.seed = 1}}));
+      layers.push_back(std::make_shared<Conv2DTranspose>(16, 3, Conv2DTransposeOptions{.padding = "same", .activation = "tanh", .kernel_initializer = initializers::HeNormal{.seed = 2}}));
+      layers.push_back(make_activation_layer("gelu"));
+      layers.push_back(std::make_shared<Conv2DTranspose>(2, 2, Conv2DTransposeOptions{.kernel_initializer = initializers::HeNormal{.seed = 3}, .kernel_regularizer = regularizers::L2{0.01}}));
+      Trainer trainer(Model(layers, "m", Shape{6, 7, 20}), optimizers::Adam{}, {"mse"}, {.execution = {.threads = threads}});
+      trainer.fit(ArrayDataset({pattern({20, 6, 7, 20}, 1)}, {pattern({20, 13, 15, 2}, 2)}), {.epochs = 2, .batch_size = batch});
+      results.push_back(weights_of(trainer.model()));
+    }
+    EXPECT_TRUE(equal_bits(results[0], results[1])) << batch;
+  }
+}
+
 TEST(Trainer, SampleWeightsScaleTheLoss) {
   const Tensor x = pattern({4, 3, 4, 2}, 1), y = pattern({4, 7, 9, 2}, 2);
   const Tensor w = Tensor::of<float>({4}, {1, 0, 0, 0});

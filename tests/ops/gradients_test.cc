@@ -204,8 +204,8 @@ ops::Geometry block_geometry(test::Random& random, std::int64_t ry, std::int64_t
   ops::Geometry g;
   g.n = test::draw(random, 1, 3), g.ci = test::draw(random, 16, 40), g.co = test::draw(random, 16, 40);
   const auto taps = [&](std::int64_t r, std::int64_t s) { return r == 1 ? s : r * s - test::draw(random, 0, s - 1); };   // r, some phases r - 1
-  g.y = ops::make_axis(test::draw(random, 12, 24), taps(ry, sy), sy, padding, output_padding(sy), 1);
-  g.x = ops::make_axis(test::draw(random, 12, 24), taps(rx, sx), sx, padding, output_padding(sx), 1);
+  g.y = ops::make_axis(test::draw(random, 18, 30), taps(ry, sy), sy, padding, output_padding(sy), 1);
+  g.x = ops::make_axis(test::draw(random, 18, 30), taps(rx, sx), sx, padding, output_padding(sx), 1);
   return g;
 }
 
@@ -245,6 +245,26 @@ TEST(Gradients, WinogradIsWithinItsBoundAndExactWithFourPoints) {
   EXPECT_GE(inputs, 100);
   EXPECT_GE(kernels, 100);
   EXPECT_GE(exact, 10);
+}
+
+/// dX of a sample does not depend on the samples beside it: whether winograd serves it is decided by one.
+TEST(Gradients, TheInputGradientOfASampleStandsAlone) {
+  test::Random random(99);
+  for (int i = 0; i < 40; ++i) {
+    ops::Geometry g = block_geometry(random, test::draw(random, 1, 3), test::draw(random, 2, 3));
+    g.n = 6;
+    const auto kernel = test::integers<float>(random, g.kernel_elements()), dy = test::integers<float>(random, g.output_elements());
+    std::vector<float> whole(static_cast<std::size_t>(g.input_elements())), alone(whole.size());
+    const auto gradient = [&](const ops::Geometry& of, std::int64_t sample, std::vector<float>& to) {
+      ops::conv_transpose_gradients(of, DType::float32, nullptr, kernel.data(), dy.data() + sample * (g.output_elements() / g.n),
+                                    {.input = to.data() + sample * (g.input_elements() / g.n)}, {.threads = 2});
+    };
+    gradient(g, 0, whole);
+    ops::Geometry one = g;
+    one.n = 1;
+    for (std::int64_t sample = 0; sample < g.n; ++sample) gradient(one, sample, alone);
+    ASSERT_EQ(whole, alone) << test::describe(g);
+  }
 }
 
 /// What is not finite is computed exactly instead.
