@@ -2,7 +2,9 @@
 // Every loss, reduction and kind of sample weights beside real Keras; pieces of a batch; gradients by differences.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <fstream>
 
 #include "base/element.h"
 #include "support/error_text.h"
@@ -17,7 +19,8 @@ using test::Json;
 
 /// A case's loss by its arguments: Keras's configuration forgets Huber's delta and CosineSimilarity's axis.
 Config case_identifier(const Json& c) {
-  Config config = Config::dict({{"reduction", c.at("reduction").get<std::string>()}});
+  Config config = Config(Config::Dict{});
+  if (c.contains("reduction")) config.set("reduction", c.at("reduction").get<std::string>());
   const Config args = test::to_config(c.at("args"));
   for (const auto& [key, value] : args.as_dict()) config.set(key, value);
   return Config::dict({{"class_name", c.at("class").get<std::string>()}, {"config", std::move(config)}});
@@ -61,6 +64,41 @@ TEST(GoldenLosses, ValueAndGradientAsKeras) {
   }
   EXPECT_EQ(followed, 316);
   EXPECT_EQ(refused, 8);
+}
+
+TEST(GoldenLosses, EdgesAsKeras) {
+  std::ifstream file(UPCONV_SOURCE_DIR "/tests/data/golden/loss_edges.json");
+  const Json cases = Json::parse(file).at("cases");
+  int agreed = 0, without_gradient = 0, refused = 0;
+  for (const Json& c : cases) {
+    const std::string note = c.at("note").get<std::string>();
+    SCOPED_TRACE(note + ": " + c.at("class").get<std::string>() + " " + c.at("args").dump());
+    const Loss loss = Loss::from_config(case_identifier(c));
+    const Tensor y_true = test::golden_tensor(c.at("y_true")), y_pred = test::golden_tensor(c.at("y_pred"));
+    const Tensor weight = c.at("sample_weight").is_null() ? Tensor() : test::golden_tensor(c.at("sample_weight"));
+    const Tensor* sample_weight = c.at("sample_weight").is_null() ? nullptr : &weight;
+    if (c.contains("error") || note == "broadcast") {      // y_true is never broadcast here
+      EXPECT_THROW(loss(y_true, y_pred, sample_weight), ArgumentError);
+      ++refused;
+      continue;
+    }
+    const Loss::Evaluation e = loss.evaluate(y_true, y_pred, sample_weight);
+    const Tensor gradient = test::golden_tensor(c.at("gradient"));
+    const double value = c.at("value").get<double>();
+    EXPECT_NEAR(e.value, value, 32 * 0x1p-24 * std::max(1.0, std::abs(value)));
+    // Keras's gradient is NaN at a zero vector's cosine, and at a sure prediction under gamma < 1.
+    const auto numbers = gradient.span<float>();
+    if (std::any_of(numbers.begin(), numbers.end(), [](float x) { return std::isnan(x); })) {
+      EXPECT_TRUE(note == "zero y_pred" || note == "gamma, sure");
+      ++without_gradient;
+      continue;
+    }
+    EXPECT_LE(test::largest_difference(e.gradient, gradient), 32 * 0x1p-24 * std::max(1.0, test::largest_magnitude(gradient)));
+    ++agreed;
+  }
+  EXPECT_EQ(agreed, 196);
+  EXPECT_EQ(without_gradient, 3);
+  EXPECT_EQ(refused, 4);
 }
 
 Tensor numbers(const Shape& shape, double scale, double offset) {

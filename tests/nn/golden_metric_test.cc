@@ -4,7 +4,6 @@
 
 #include <fstream>
 
-#include "base/element.h"
 #include "support/golden.h"
 #include "upconv/error.h"
 #include "upconv/metric.h"
@@ -12,14 +11,8 @@
 namespace upconv {
 namespace {
 
+using test::golden_tensor;
 using test::Json;
-
-Tensor tensor_of(const Json& array) {
-  const auto dims = array.at("shape").get<std::vector<std::int64_t>>();
-  Tensor t{Shape(std::span(dims))};
-  for (std::int64_t i = 0; i < t.elements(); ++i) base::write_element(t, i, array.at("values")[static_cast<std::size_t>(i)].get<double>());
-  return t;
-}
 
 TEST(GoldenMetrics, ResultsAsKeras) {
   std::ifstream file(UPCONV_SOURCE_DIR "/tests/data/golden/metrics.json");
@@ -31,8 +24,8 @@ TEST(GoldenMetrics, ResultsAsKeras) {
     EXPECT_EQ(metric.name(), c.at("config").at("name").get<std::string>());
     EXPECT_EQ(metric.result(), 0);
     for (const Json& update : c.at("updates")) {
-      const Tensor weight = tensor_of(update[2]);
-      metric.update(tensor_of(update[0]), tensor_of(update[1]), c.at("weighted").get<bool>() ? &weight : nullptr);
+      const Tensor weight = golden_tensor(update[2]);
+      metric.update(golden_tensor(update[0]), golden_tensor(update[1]), c.at("weighted").get<bool>() ? &weight : nullptr);
     }
     const double expected = c.at("result").get<double>();
     EXPECT_NEAR(metric.result(), expected, 2e-6 * std::max(1.0, std::abs(expected)));       // Keras sums in float32
@@ -42,8 +35,8 @@ TEST(GoldenMetrics, ResultsAsKeras) {
     first.reset(), second.reset();
     std::size_t i = 0;
     for (const Json& update : c.at("updates")) {
-      const Tensor weight = tensor_of(update[2]);
-      (i++ ? second : first).update(tensor_of(update[0]), tensor_of(update[1]), c.at("weighted").get<bool>() ? &weight : nullptr);
+      const Tensor weight = golden_tensor(update[2]);
+      (i++ ? second : first).update(golden_tensor(update[0]), golden_tensor(update[1]), c.at("weighted").get<bool>() ? &weight : nullptr);
     }
     for (std::size_t k = 0; k < first.state().size(); ++k) first.state()[k] += second.state()[k];
     EXPECT_NEAR(first.result(), metric.result(), 1e-12 * std::max(1.0, std::abs(expected)));

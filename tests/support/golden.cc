@@ -44,6 +44,14 @@ const Tensor* golden_array_of(const Json& layer_case, const char* name) {
   return &golden_array(layer_case.at("file"), arrays.at(name).at("key"));
 }
 
+Tensor golden_tensor(const Json& array) {
+  const auto dims = array.at("shape").get<std::vector<std::int64_t>>();
+  Tensor t{Shape(std::span(dims))};
+  float* to = t.data<float>();
+  for (const Json& value : array.at("values")) *to++ = value.is_null() ? std::numeric_limits<float>::quiet_NaN() : value.get<float>();
+  return t;
+}
+
 Config to_config(const Json& json) {
   switch (json.type()) {
     case Json::value_t::null: return {};

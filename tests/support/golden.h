@@ -19,6 +19,9 @@ const Tensor& golden_array(const std::string& file, const std::string& key);
 /// The array that a layer case names, or nullptr.
 const Tensor* golden_array_of(const Json& layer_case, const char* name);
 
+/// An array written in JSON, {"shape", "values"}; null is NaN.
+Tensor golden_tensor(const Json& array);
+
 /// The same tree; order and number kinds are kept.
 Config to_config(const Json& json);
 
