@@ -16,14 +16,14 @@ namespace upconv {
 /// A running measure of predictions. Copying copies the state. Not for use from several threads at once.
 class UPCONV_EXPORT Metric {
  public:
-  /// A loss's name or alias as a running mean ("mse", "binary_crossentropy", ...), or "accuracy" (which of the three, by the
+  /// A loss's name or alias as a running mean ("mse", "binary_crossentropy", "huber", ...), or "accuracy" (which of the three, by the
   /// shapes of the first batch, as Keras's compile does), "binary_accuracy", "categorical_accuracy", "sparse_categorical_accuracy",
   /// "root_mean_squared_error", "psnr", "ssim". Throws ArgumentError listing the names.
   Metric(const char* name);
   Metric(std::string_view name);
   Metric(const std::string& name);
   /// A name, or Keras's {"class_name", "config"}: the classes behind the names above and BinaryIoU, IoU, MeanIoU, OneHotIoU,
-  /// OneHotMeanIoU, Mean; PSNR{max_val} and SSIM{max_val, filter_size, filter_sigma, k1, k2} are upconv's own.
+  /// OneHotMeanIoU; losses that Keras has no metric of are its MeanMetricWrapper; PSNR{max_val} and SSIM{max_val, filter_size, filter_sigma, k1, k2} are upconv's own.
   static Metric from_config(const Config& identifier);
   Metric(const Metric& other);
   Metric(Metric&&) noexcept;
@@ -40,6 +40,8 @@ class UPCONV_EXPORT Metric {
   void reset();
   /// The sums that result() is made of; the sums of two runs of one metric add up to those of both.
   std::span<double> state() noexcept;
+  /// False where one number depends on a whole batch (Dice and Tversky without an axis): update() then takes no pieces of one.
+  bool separable() const noexcept;
 
   struct Impl;
 

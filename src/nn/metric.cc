@@ -86,6 +86,9 @@ Tensor class_matches(ConstTensorView y_true, ConstTensorView y_pred, bool sparse
   return out;
 }
 
+/// Keras's metric of a function that has no metric class of its own.
+constexpr const char* kWrapper = "MeanMetricWrapper";
+
 /// The mean of a loss's values.
 struct LossMetric final : Metric::Impl {
   Loss loss;
@@ -100,8 +103,13 @@ struct LossMetric final : Metric::Impl {
   Config::Dict own_config() const override {
     Config config = loss.get_config();
     config.erase("name"), config.erase("reduction");
-    return config.as_dict();
+    if (keras_class != kWrapper) return config.as_dict();
+    Config::Dict wrapped = {{"fn", Config::dict({{"module", "builtins"}, {"class_name", "function"}, {"config", nn::snake_case(loss.class_name())},
+                                                 {"registered_name", "function"}})}};
+    wrapped.insert(wrapped.end(), config.as_dict().begin(), config.as_dict().end());
+    return wrapped;
   }
+  bool separable() const noexcept override { return loss.separable(); }
 };
 
 struct RootMeanSquaredError final : Metric::Impl {
@@ -175,6 +183,26 @@ struct CosineMetric final : Metric::Impl {
   double result() const override { return mean_of(state); }
 };
 
+std::unique_ptr<Metric::Impl> make_from_loss(const char* class_name, const std::string& loss, Config config) {
+  for (const char* key : {"name", "dtype", "fn"}) config.erase(key);
+  auto metric = std::make_unique<LossMetric>(Loss::from_config(Config::dict({{"class_name", loss}, {"config", std::move(config)}})), class_name);
+  metric->name = metric->loss.name();
+  return metric;
+}
+
+/// The losses without a metric class, by the names of their functions.
+const std::vector<std::string>& wrapped_losses() {
+  static const std::vector<std::string> names = {"huber", "binary_focal_crossentropy", "categorical_focal_crossentropy",
+                                                 "categorical_generalized_cross_entropy", "dice", "tversky"};
+  return names;
+}
+
+/// {"fn": a name, or Keras's dictionary of a function, ...}.
+std::unique_ptr<Metric::Impl> make_wrapper(const Config& config) {
+  const Config& function = config.at("fn");
+  return make_from_loss(kWrapper, function.is_string() ? function.as_string() : function.at("config").as_string(), config);
+}
+
 std::unique_ptr<Metric::Impl> make_class(const std::string& class_name, const Config& config) {
   if (class_name == "CosineSimilarity") {
     auto metric = std::make_unique<CosineMetric>();
@@ -184,9 +212,7 @@ std::unique_ptr<Metric::Impl> make_class(const std::string& class_name, const Co
   }
   for (const LossClass& c : loss_classes())
     if (class_name == c.class_name) {
-      Config own = config.is_dict() ? config : Config(Config::Dict{});
-      own.erase("name"), own.erase("dtype");
-      auto metric = std::make_unique<LossMetric>(Loss::from_config(Config::dict({{"class_name", c.loss}, {"config", std::move(own)}})), c.class_name);
+      auto metric = make_from_loss(c.class_name, c.loss, config);
       metric->name = c.name;
       return metric;
     }
@@ -230,8 +256,12 @@ std::unique_ptr<Metric::Impl> make(const std::string& name, const Config& config
     if (base::lower(name) == alias) return make_class(class_name, config);
   for (const std::string& class_name : class_names())
     if (name == class_name || name == nn::snake_case(class_name)) return make_class(class_name, config);
+  if (name == kWrapper) return make_wrapper(config);
+  for (const std::string& loss : wrapped_losses())
+    if (nn::snake_case(name) == loss) return make_from_loss(kWrapper, loss, config);
   throw ArgumentError("metric", base::cat("Could not interpret metric identifier: ", base::escaped(name), ".", base::did_you_mean(name, class_names()),
-                                          " The metrics are: accuracy, ", base::join(class_names(), ", "), ", and their names in snake case."));
+                                          " The metrics are: accuracy, ", base::join(class_names(), ", "), ", and their names in snake case; ",
+                                          base::join(wrapped_losses(), ", "), "."));
 }
 
 }  // namespace
@@ -271,5 +301,6 @@ void Metric::update(ConstTensorView y_true, ConstTensorView y_pred, const Tensor
 double Metric::result() const { return impl_->result(); }
 void Metric::reset() { std::fill(impl_->state.begin(), impl_->state.end(), 0.0); }
 std::span<double> Metric::state() noexcept { return impl_->state; }
+bool Metric::separable() const noexcept { return impl_->separable(); }
 
 }  // namespace upconv

@@ -19,6 +19,7 @@ struct Metric::Impl {
   virtual double result() const = 0;
   /// get_config() behind name and dtype.
   virtual Config::Dict own_config() const { return {}; }
+  virtual bool separable() const noexcept { return true; }
 
   std::string name;
   std::vector<double> state = {};            // grows with the first update where its size depends on the data

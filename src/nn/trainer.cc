@@ -38,9 +38,10 @@ Trainer::Impl::Impl(Model model_, Optimizer optimizer_, std::vector<Loss> losses
     throw ArgumentError("loss_weights", base::cat("There must be one loss weight for each of the ", outputs, " output(s). Received: ",
                                                   options.loss_weights.size(), "."));
   const int ranks = this->ranks();
-  const bool separable = std::all_of(losses.begin(), losses.end(), [](const Loss& loss) { return loss.separable(); });
+  const auto in_pieces = [](const auto& all) { return std::all_of(all.begin(), all.end(), [](const auto& one) { return one.separable(); }); };
+  const bool separable = in_pieces(losses) && in_pieces(options.metrics) && in_pieces(options.weighted_metrics);
   if (!separable && ranks > 1)
-    throw ArgumentError("losses", "A loss over the whole batch at once (Dice or Tversky without an axis) cannot be trained on several ranks.");
+    throw ArgumentError("losses", "A loss or metric over the whole batch at once (Dice or Tversky without an axis) cannot be trained on several ranks.");
   if (!options.fast_reduce && ranks != 1 && ranks != 2 && ranks != 4 && ranks != 8)
     throw ArgumentError("communicator", base::cat("A global batch is cut into ", chunks, " chunks: the number of ranks must be 1, 2, 4 or 8 (fast_reduce takes "
                                                   "any number). Received: ", ranks, "."));

@@ -6,6 +6,7 @@
 
 #include "support/golden.h"
 #include "upconv/error.h"
+#include "upconv/loss.h"
 #include "upconv/metric.h"
 
 namespace upconv {
@@ -54,6 +55,22 @@ TEST(Metric, AccuracyFitsTheFirstBatch) {
   EXPECT_EQ(chosen({4, 3}, {4, 3}), "CategoricalAccuracy");
   EXPECT_EQ(chosen({4, 1}, {4, 3}), "SparseCategoricalAccuracy");
   EXPECT_EQ(chosen({4, 2, 2}, {4, 2, 2, 3}), "SparseCategoricalAccuracy");
+}
+
+TEST(Metric, LossesWithoutAMetricClassAreWrappedAsKerasWritesThem) {
+  const Tensor t({2, 3}), p = Tensor::of<float>({2, 3}, {0.1f, 2, -0.3f, 4, 0.2f, -1});
+  Metric metric("huber");
+  metric.update(t, p), metric.update(t, p);
+  EXPECT_NEAR(metric.result(), Loss("huber")(t, p), 1e-7);
+  const char* keras = R"({"module": "keras.metrics", "class_name": "MeanMetricWrapper", "config": {"name": "huber", "dtype": "float32", "fn": )"
+                      R"({"module": "builtins", "class_name": "function", "config": "huber", "registered_name": "function"}, "delta": 0.5}, )"
+                      R"("registered_name": null})";
+  Metric read = Metric::from_config(test::to_config(Json::parse(keras)));
+  EXPECT_EQ(read.serialize().json(), keras);
+  read.update(t, p);
+  EXPECT_NEAR(read.result(), Loss(losses::Huber{0.5})(t, p), 1e-7);
+  EXPECT_TRUE(read.separable());
+  EXPECT_FALSE(Metric("dice").separable());
 }
 
 TEST(Metric, NamesAndErrors) {
