@@ -68,7 +68,7 @@ struct GradientOutputs {
   void* kernel = nullptr;   ///< (kh,kw,co,ci)
   void* bias = nullptr;     ///< (co)
 };
-/// Math::fast chooses by the whole call, batch included; so a sample's dx may have other bits in another batch.
+/// Math::fast chooses dx by one sample, dkernel by the whole call; a value that is not finite sends the whole call the exact way.
 enum class GradientOf { input, kernel };
 /// "winograd" or "direct": how the call below computes a gradient, unless a value turns out not to be finite.
 std::string gradient_algorithm(const Geometry& geometry, DType dtype, GradientOf gradient, Math math);
