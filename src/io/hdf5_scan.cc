@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstring>
 #include <functional>
+#include <map>
 
 #include "base/text.h"
 #include "upconv/error.h"
@@ -30,6 +31,7 @@ class Scan {
       find(window, size, "TREE", [&](std::int64_t at) { check_tree(start + at); });
       find(window, size, "GCOL", [&](std::int64_t at) { check_heap(start + at); });
     }
+    check_texts();
   }
 
  private:
@@ -92,15 +94,41 @@ class Scan {
       const auto object = at + static_cast<std::int64_t>(offset);
       const std::uint64_t id = number(object, 2), bytes = number(object + 8, 8), room = size - offset;
       if (id == 0) {                                             // free space, header included, up to the end
-        if (bytes > room) fail(object, "has a global heap whose free space leaves it");
+        if (bytes != room) fail(object, "has a global heap whose free space leaves it, or ends before it");
         return;
       }
       if (bytes > room - 16 || (bytes + 7) / 8 * 8 > room - 16) fail(object, "has a global heap object whose size leaves the heap");
+      heaps_[static_cast<std::uint64_t>(at)][id] = bytes;
       offset += 16 + (bytes + 7) / 8 * 8;
     }
   }
 
+  /// Variable-length texts: (length, heap, object) in an attribute, whose message begins at a multiple of 8, so the heap's address
+  /// lies at 4 beyond one. libhdf5 makes a buffer of `length` and copies the whole object into it: the two sizes must agree.
+  void check_texts() {
+    if (heaps_.empty()) return;
+    std::vector<unsigned char> window(static_cast<std::size_t>(std::min(kWindow + 12, file_.size())));
+    const auto word = [&](std::int64_t at, int width) {
+      std::uint64_t value = 0;
+      for (int i = width; i-- > 0;) value = value << 8 | window[static_cast<std::size_t>(at + i)];
+      return value;
+    };
+    for (std::int64_t start = 0; start + 16 <= file_.size(); start += kWindow) {
+      const std::int64_t size = std::min(kWindow + 12, file_.size() - start);
+      file_.read(start, std::as_writable_bytes(std::span(window.data(), static_cast<std::size_t>(size))));
+      for (std::int64_t at = 0; at + 16 <= size; at += 8) {
+        const auto heap = heaps_.find(word(at + 4, 8));
+        if (heap == heaps_.end()) continue;
+        const std::uint64_t length = word(at, 4), id = word(at + 12, 4);
+        const auto object = heap->second.find(id);
+        if (!(length == 0 && id == 0) && (object == heap->second.end() || object->second != length))
+          fail(start + at, "has a text whose length is not that of its object in the global heap");
+      }
+    }
+  }
+
   const Bytes& file_;
+  std::map<std::uint64_t, std::map<std::uint64_t, std::uint64_t>> heaps_;     // address -> object -> size
   std::int64_t looks_ = 0;
 };
 
