@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Small files cut at every byte: an error, or an equal model. A .keras archive, whose members have check sums, with every single bit
-// flipped too; bare HDF5 with bits flipped, where no check sum can show a changed number or name: never anything but a model or a FileError.
+// flipped too.
 #include <gtest/gtest.h>
 
 #include <cstring>
@@ -94,24 +94,6 @@ TEST(BrokenArchive, EveryBitFlipped) {
       flipped[at] ^= static_cast<std::byte>(1 << bit);
       ASSERT_LE(differences(good, [&] { return load_model(flipped); }), 0) << "byte " << at << " of " << bytes.size() << ", bit " << bit;
     }
-}
-
-TEST(BrokenHdf5, BitsFlippedGiveAModelOrAFileError) {
-  const test::TempFolder temp;
-  save_model(tiny(), temp / "m.h5");
-  const Bytes bytes = contents(temp / "m.h5");
-  int refused = 0;
-  for (std::size_t at = 0; at < bytes.size(); at += at < 4200 ? 1 : 11)       // headers and heaps first; then the weights
-    for (int bit = 0; bit < 8; ++bit) {
-      Bytes flipped = bytes;
-      flipped[at] ^= static_cast<std::byte>(1 << bit);
-      try {
-        load_model(flipped);
-      } catch (const FileError&) {
-        ++refused;
-      }
-    }
-  EXPECT_GT(refused, 1000);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, BrokenFiles,
