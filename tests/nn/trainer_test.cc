@@ -42,6 +42,17 @@ bool equal_bits(const std::vector<Tensor>& a, const std::vector<Tensor>& b) {
   return true;
 }
 
+TEST(Trainer, AMetricOfAWholeBatchIsNotCut) {
+  const std::int64_t n = 5;
+  const ArrayDataset data = small_data(n);
+  Model model = small_model();
+  const Batch batch = data.batch(std::vector<std::int64_t>{0, 1, 2, 3, 4}, 0);
+  const ConstTensorView x = batch.inputs[0];
+  const double whole = Loss("dice")(batch.targets[0], model.forward({&x, 1}, {}).first[0]);
+  Trainer trainer(model, optimizers::SGD{}, {"mse"}, {.metrics = {"dice"}});
+  EXPECT_NEAR(*find_log(trainer.evaluate(data, n), "dice"), whole, 1e-6 * std::abs(whole));
+}
+
 TEST(Trainer, AStepIsTheGradientOfTheWholeLoss) {
   for (const std::int64_t n : {1, 5, 16}) {
     const ArrayDataset data = small_data(n);
