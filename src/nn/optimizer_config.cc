@@ -122,34 +122,10 @@ struct OwnConfig {
   }
 };
 
-}  // namespace
-
-Optimizer Optimizer::from_config(const Config& identifier) {
-  const nn::Identifier id = nn::parse_identifier(identifier, "optimizer");
-  if (base::lower(id.class_name) != "lossscaleoptimizer")
-    return Optimizer(algorithm_from(base::lower(id.class_name), id.config), options_from(id.config));
-  for (const char* key : {"weight_decay", "clipnorm", "global_clipnorm", "clipvalue", "ema_overwrite_frequency", "loss_scale_factor", "gradient_accumulation_steps"})
-    if (const Config* value = id.config.find(key); value && !value->is_null())
-      refuse(key, base::cat("LossScaleOptimizer does not support `", key, "`. Instead, set `", key, "` on the `inner_optimizer`."));
-  const Config* inner = id.config.find("inner_optimizer");
-  if (!inner) refuse("inner_optimizer", "LossScaleOptimizer needs an `inner_optimizer`.");
-  const nn::Identifier inside = nn::parse_identifier(*inner, "optimizer");
-  OptimizerOptions options = options_from(inside.config);
-  options.loss_scale_factor.reset();
-  options.loss_scaling = LossScaling{nn::number_or(id.config, "initial_scale", 32768), static_cast<std::int64_t>(nn::number_or(id.config, "dynamic_growth_steps", 2000))};
-  return Optimizer(algorithm_from(base::lower(inside.class_name), inside.config), std::move(options));
-}
-
-Optimizer::Optimizer(const char* name) : Optimizer(from_config(Config(name))) {}
-
-std::string_view Optimizer::class_name() const noexcept {
-  return impl_->options.loss_scaling ? "LossScaleOptimizer" : nn::optimizer_class_name(impl_->algorithm);
-}
-
-static Config optional(const auto& value) { return value ? Config(*value) : Config(); }
+Config optional(const auto& value) { return value ? Config(*value) : Config(); }
 
 /// Without the wrapper of the loss scaling.
-static Config plain_config(const OptimizerAlgorithm& algorithm, const OptimizerOptions& o, const std::string& name,
+Config plain_config(const OptimizerAlgorithm& algorithm, const OptimizerOptions& o, const std::string& name,
                            const std::optional<double>& weight_decay) {
   const Config rate = std::visit([](const auto& a) { return a.learning_rate.config(); }, algorithm);
   Config config = Config::dict({{"name", name}, {"learning_rate", rate}, {"weight_decay", optional(weight_decay)}, {"clipnorm", optional(o.clipnorm)},
@@ -159,6 +135,46 @@ static Config plain_config(const OptimizerAlgorithm& algorithm, const OptimizerO
                                 {"gradient_accumulation_steps", optional(o.gradient_accumulation_steps)}});
   for (auto& [key, value] : std::visit(OwnConfig{}, algorithm)) config.set(key, std::move(value));
   return config;
+}
+
+/// Throws ArgumentError in Keras's words on keys that the optimizer does not take. `decay`, of Keras 2, is passed over.
+void check_arguments(const Config& given, const OptimizerAlgorithm& algorithm) {
+  const Config taken = plain_config(algorithm, {}, "", {});
+  Config unknown(Config::Dict{});
+  for (const auto& [key, value] : given.as_dict())
+    if (!taken.find(key) && key != "decay") unknown.set(key, value);
+  if (!unknown.as_dict().empty())
+    refuse(unknown.as_dict().front().first.c_str(), base::cat("Argument(s) not recognized: ", unknown.json()));
+}
+
+OptimizerAlgorithm checked_algorithm(const nn::Identifier& id) {
+  OptimizerAlgorithm algorithm = algorithm_from(base::lower(id.class_name), id.config);
+  check_arguments(id.config, algorithm);
+  return algorithm;
+}
+
+}  // namespace
+
+Optimizer Optimizer::from_config(const Config& identifier) {
+  const nn::Identifier id = nn::parse_identifier(identifier, "optimizer");
+  if (base::lower(id.class_name) != "lossscaleoptimizer")
+    return Optimizer(checked_algorithm(id), options_from(id.config));
+  for (const char* key : {"weight_decay", "clipnorm", "global_clipnorm", "clipvalue", "ema_overwrite_frequency", "loss_scale_factor", "gradient_accumulation_steps"})
+    if (const Config* value = id.config.find(key); value && !value->is_null())
+      refuse(key, base::cat("LossScaleOptimizer does not support `", key, "`. Instead, set `", key, "` on the `inner_optimizer`."));
+  const Config* inner = id.config.find("inner_optimizer");
+  if (!inner) refuse("inner_optimizer", "LossScaleOptimizer needs an `inner_optimizer`.");
+  const nn::Identifier inside = nn::parse_identifier(*inner, "optimizer");
+  OptimizerOptions options = options_from(inside.config);
+  options.loss_scale_factor.reset();
+  options.loss_scaling = LossScaling{nn::number_or(id.config, "initial_scale", 32768), static_cast<std::int64_t>(nn::number_or(id.config, "dynamic_growth_steps", 2000))};
+  return Optimizer(checked_algorithm(inside), std::move(options));
+}
+
+Optimizer::Optimizer(const char* name) : Optimizer(from_config(Config(name))) {}
+
+std::string_view Optimizer::class_name() const noexcept {
+  return impl_->options.loss_scaling ? "LossScaleOptimizer" : nn::optimizer_class_name(impl_->algorithm);
 }
 
 Config Optimizer::get_config() const {

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "base/element.h"
+#include "support/error_text.h"
 #include "support/golden.h"
 #include "upconv/conv2d_transpose.h"
 #include "upconv/error.h"
@@ -133,6 +134,9 @@ TEST(Optimizer, TellsWhatIsWrongAndChangesNothing) {
   EXPECT_THROW(Optimizer(optimizers::SGD{}, {.clipnorm = 1.0, .clipvalue = 1.0}), ArgumentError);
   EXPECT_THROW(Optimizer(optimizers::SGD{.momentum = 2}), ArgumentError);
   EXPECT_THROW(Optimizer(optimizers::SGD{}, {.gradient_accumulation_steps = 1}), ArgumentError);
+  const auto with = [](const char* key) { return Config::dict({{"class_name", "SGD"}, {"config", Config::dict({{key, 0.1}})}}); };
+  EXPECT_EQ(test::argument_error([&] { Optimizer::from_config(with("learning_rates")); }), "Argument(s) not recognized: {\"learning_rates\": 0.1}");
+  EXPECT_EQ(Optimizer::from_config(with("decay")).class_name(), "SGD");
 }
 
 TEST(Optimizer, StateMovesToAnotherOptimizerAndTheStepsGoOnAlike) {
