@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ops/scatter_layout.h"
+
+#include <algorithm>
+
+#include "base/checked.h"
+#include "base/text.h"
+#include "ops/pack.h"
+
+namespace upconv::ops {
+
+namespace {
+
+constexpr std::int64_t kPartRows = 8;                     // rows of blocks of a part, at least
+constexpr double kPartProducts = 1e6;                     // multiply-adds of a part, at least
+constexpr std::int64_t kScratchElements = 1 << 18;        // strips of a part and products of a row: each about L2
+// In multiply-adds a lane: transposing a channel of a pixel, finishing an output, and a tile's fixed cost a column.
+constexpr double kTransposing = 5.0, kFinishing = 6.0, kTile = 6.0;
+
+}  // namespace
+
+template <class T>
+ScatterLayout<T>::ScatterLayout(const Geometry& geometry, const kernels::StripKernels<T>& kernels)
+    : g(geometry), lanes(kernels.lanes), rows(phase_groups(g.y, g.x.k * g.co < 8)) {
+  x_first = g.x.crop / g.x.s, x_last = std::max(x_first, base::ceil_div(g.x.o + g.x.crop, g.x.s));
+  x_reach = (g.x.k - 1) * g.x.d / g.x.s;
+  for (std::size_t y = 0; y < rows.size(); ++y) {
+    const PhaseGroup& group = rows[y];
+    y_first = y == 0 ? group.first_block : std::min(y_first, group.first_block);
+    y_last = std::max(y_last, group.last_block);
+    if (!group.shifts.empty()) y_reach = std::max(y_reach, group.shifts.back());
+    const auto count = static_cast<std::int64_t>(group.shifts.size());
+    units.push_back({.y = y, .columns = group.phases * g.x.k * g.co, .steps = kernels::tile_steps(count, g.ci), .panels = {}});
+    most_columns = std::max(most_columns, units.back().columns);
+    most_taps = std::max(most_taps, count);
+  }
+  cut(kernels);
+  for (ScatterUnit& unit : units) {
+    const std::int64_t depth = static_cast<std::int64_t>(rows[unit.y].shifts.size()) * g.ci;
+    std::int64_t first = 0;
+    for (const int columns : kernels::strip_panels(kernels, unit.columns, strips).columns) {
+      unit.panels.push_back({.first = first, .columns = columns, .packed = packed_elements});
+      first += columns;
+      packed_elements = base::checked_add(packed_elements, base::checked_mul(depth, columns, "packed kernel size"));
+    }
+  }
+}
+
+/// Pixels of `band_count` bands side by side, without the last gap, in strips.
+template <class T>
+std::int64_t ScatterLayout<T>::strips_of(std::int64_t band_count) const noexcept {
+  const std::int64_t pixels = std::min(g.x.n, block_columns + x_reach);
+  return base::ceil_div((band_count - 1) * (pixels + gap()) + pixels, lanes);
+}
+
+/// Zeros between bands: what the last blocks of one and the first of the next read beyond their image.
+template <class T>
+std::int64_t ScatterLayout<T>::gap() const noexcept {
+  return std::max(x_reach, x_last - g.x.n);
+}
+
+/// What a part costs, in multiply-adds.
+template <class T>
+double ScatterLayout<T>::cost(const kernels::StripKernels<T>& kernels, std::int64_t band_count) const {
+  const std::int64_t height = base::ceil_div(part_rows, band_count), width = strips_of(band_count);
+  double products = 0;
+  for (const ScatterUnit& unit : units) {
+    const double depth = static_cast<double>(rows[unit.y].shifts.size()) * static_cast<double>(g.ci);
+    const kernels::StripPanels panels = kernels::strip_panels(kernels, unit.columns, width);
+    products += panels.cost * depth + static_cast<double>(unit.columns) * kTile;
+  }
+  const double row = products * static_cast<double>(height) +
+                     kTransposing * static_cast<double>((height + y_reach) * g.ci);
+  return row * static_cast<double>(width * lanes);
+}
+
+template <class T>
+void ScatterLayout<T>::cut(const kernels::StripKernels<T>& kernels) {
+  const std::int64_t height = y_last - y_first, width = x_last - x_first;
+  if (height <= 0 || width <= 0) return;
+  const std::int64_t ring = std::max<std::int64_t>(1, g.ci) * (y_reach + 1);
+  const std::int64_t most = std::max(8 * (lanes + x_reach), kScratchElements / std::max<std::int64_t>({1, ring, most_columns}));
+  blocks = base::ceil_div(width, most);
+  block_columns = blocks == 1 ? width : base::round_up(base::ceil_div(width, blocks) + x_reach, lanes) - x_reach;
+  blocks = base::ceil_div(width, block_columns);
+  const double products = static_cast<double>(height * width * g.ci) * static_cast<double>(g.y.k * g.x.k * g.co);
+  parts = std::clamp<std::int64_t>(std::min(height / std::max(kPartRows, 4 * y_reach), static_cast<std::int64_t>(products / kPartProducts)), 1, height);
+  part_rows = base::ceil_div(height, parts);
+  parts = base::ceil_div(height, part_rows);
+  double best = cost(kernels, 1);
+  if (blocks == 1)
+    for (std::int64_t count = 2; count <= part_rows && strips_of(count) <= kernels::strip_max_strips + 1; ++count)
+      if (const double c = cost(kernels, count); c < 0.97 * best) best = c, bands = count;
+  band_rows = base::ceil_div(part_rows, bands);
+  band_pixels = std::min(g.x.n, block_columns + x_reach) + gap();
+  strips = strips_of(bands);
+  const double finishing = kFinishing * static_cast<double>(g.output_elements() / std::max<std::int64_t>(1, g.n));
+  work_ = best * static_cast<double>(parts * blocks) + finishing;
+}
+
+template <class T>
+void ScatterLayout<T>::pack(const void* kernel, DType dtype, T* packed) const noexcept {
+  with_elements(dtype, kernel, [&](const auto* k) {
+    T* to = packed;
+    for (const ScatterUnit& unit : units)
+      for (const ScatterPanel& panel : unit.panels)
+        for (std::size_t t = 0; t < rows[unit.y].shifts.size(); ++t, to += g.ci * panel.columns)
+          for (std::int64_t i = 0; i < panel.columns; ++i) {
+            const std::int64_t column = panel.first + i, f = column % g.co, b = column / g.co % g.x.k, p = column / g.co / g.x.k;
+            const auto* from = k + ((rows[unit.y].tap(g.y, p, t) * g.x.k + b) * g.co + f) * g.ci;
+            for (std::int64_t c = 0; c < g.ci; ++c) to[c * panel.columns + i] = base::converted<T>(from[c]);
+          }
+  });
+}
+
+template <class T>
+std::string ScatterLayout<T>::key() const {
+  std::string text = base::cat("strips", sizeof(T));
+  for (const ScatterUnit& unit : units) {
+    text += base::cat(";", rows[unit.y].first_phase, "x", rows[unit.y].phases, ":");
+    for (const std::int64_t shift : rows[unit.y].shifts) text += base::cat(shift, ",");
+    for (const ScatterPanel& panel : unit.panels) text += base::cat("/", panel.columns);
+  }
+  return text;
+}
+
+template struct ScatterLayout<float>;
+template struct ScatterLayout<double>;
+
+}  // namespace upconv::ops
