@@ -58,7 +58,8 @@ HWY_NOINLINE void RunStrips(const StripTask<T>& t) {
   const hn::ScalableTag<T> d;
   using V = hn::Vec<hn::ScalableTag<T>>;
   constexpr std::int64_t kLanes = static_cast<std::int64_t>(hn::MaxLanes(hn::ScalableTag<T>()));
-  HWY_ALIGN T partial[static_cast<std::size_t>(kColumns * kStrips * kLanes)];
+  HWY_ALIGN T memory[static_cast<std::size_t>(kColumns * kStrips * kLanes)];
+  T* const partial = InMemory(memory);
   V sum[kColumns][kStrips];
   UPCONV_UNROLL
   for (int n = 0; n < kColumns; ++n) {

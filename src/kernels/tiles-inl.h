@@ -33,6 +33,15 @@ HWY_INLINE void Pin(V& v) {
 #endif
 }
 
+/// Memory that stays memory: GCC otherwise keeps the partial sums of small tiles in registers, and the loop's vectors on the stack.
+template <class T>
+HWY_INLINE T* InMemory(T* p) {
+#if HWY_COMPILER_GCC || HWY_COMPILER_CLANG
+  asm("" : "+r"(p) : : "memory");
+#endif
+  return p;
+}
+
 /// sum += partial, or the first chain: partial = sum; then the accumulators start again at zero.
 template <class T, int kRows, int kVectors, class V>
 HWY_INLINE void CloseChain(V (&sum)[kRows][kVectors], T* HWY_RESTRICT partial, bool first) {
@@ -95,7 +104,8 @@ HWY_NOINLINE void RunTile(const TileTask<T>& t) {
   using V = hn::Vec<hn::ScalableTag<T>>;
   constexpr std::size_t kLanes = hn::MaxLanes(hn::ScalableTag<T>());
   constexpr std::size_t kWidth = kLanes * kVectors;
-  HWY_ALIGN T partial[static_cast<std::size_t>(kRows) * kWidth];
+  HWY_ALIGN T memory[static_cast<std::size_t>(kRows) * kWidth];
+  T* const partial = InMemory(memory);
   V sum[kRows][kVectors];
   UPCONV_UNROLL
   for (int m = 0; m < kRows; ++m) {

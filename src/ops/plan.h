@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "base/checked.h"
 #include "ops/conv_transpose.h"
 
 namespace upconv::ops {
@@ -22,6 +23,11 @@ Execution resolve(const ExecutionOptions& options);
 
 /// Places in algorithm_names().
 enum AlgorithmIndex : std::size_t { kTileGemm, kPhaseGemm, kWeightStream, kScatterGemm, kWinograd, kReference };
+
+/// A part of a workspace: `elements` of `size` bytes, rounded up to whole cache lines.
+inline std::int64_t padded_bytes(std::int64_t elements, std::size_t size) {
+  return base::round_up(base::checked_mul(elements, static_cast<std::int64_t>(size), "workspace size"), 64);
+}
 
 /// Half types compute in float32.
 inline DType compute_dtype(DType storage) noexcept {

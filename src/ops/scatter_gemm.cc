@@ -28,10 +28,6 @@ namespace upconv::ops {
 
 namespace {
 
-std::int64_t bytes_of(std::int64_t elements, std::size_t size) {
-  return base::round_up(base::checked_mul(elements, static_cast<std::int64_t>(size), "workspace size"), 64);
-}
-
 template <class T>
 class ScatterGemm final : public ForwardPlan {
  public:
@@ -43,7 +39,7 @@ class ScatterGemm final : public ForwardPlan {
     return static_cast<std::size_t>(shared_bytes_ + workers_ * slot_bytes_);
   }
   std::size_t unpacked_workspace_bytes() const noexcept override {
-    return workspace_bytes() + static_cast<std::size_t>(bytes_of(layout_.packed_elements, sizeof(T)));
+    return workspace_bytes() + static_cast<std::size_t>(padded_bytes(layout_.packed_elements, sizeof(T)));
   }
   std::string packing_key() const override { return layout_.key(); }
 
@@ -142,14 +138,14 @@ ScatterGemm<T>::ScatterGemm(const Problem& problem, const Execution& execution, 
       if (b * g.x.d % g.x.s == phase) tap_offsets_.push_back(b * g.co * product_row_ - b * g.x.d / g.x.s);
     tap_ends_.push_back(static_cast<std::int64_t>(tap_offsets_.size()));
   }
-  shared_bytes_ = bytes_of(g.co, sizeof(T)) + bytes_of(g.ci, sizeof(T));
+  shared_bytes_ = padded_bytes(g.co, sizeof(T)) + padded_bytes(g.ci, sizeof(T));
   const bool converts = p_.dtype != dtype_of<T>;
-  slot_sizes_ = {bytes_of((layout_.y_reach + 1) * layout_.strips * strip_stride_, sizeof(T)),
-                 bytes_of(layout_.most_columns * product_row_, sizeof(T)), bytes_of(g.x.s * g.co * sum_row_, sizeof(T)),
-                 bytes_of(in_.direct(dtype_of<T>) ? 0 : layout_.bands * layout_.band_pixels * g.ci, sizeof(T)),
-                 bytes_of(converts ? layout_.block_columns * g.x.s * g.co : 0, sizeof(T)),
-                 bytes_of(layout_.strips * lanes, sizeof(T*)), bytes_of(layout_.most_taps, sizeof(T*)),
-                 bytes_of(converts ? layout_.block_columns * g.x.s : 0, sizeof(Place))};
+  slot_sizes_ = {padded_bytes((layout_.y_reach + 1) * layout_.strips * strip_stride_, sizeof(T)),
+                 padded_bytes(layout_.most_columns * product_row_, sizeof(T)), padded_bytes(g.x.s * g.co * sum_row_, sizeof(T)),
+                 padded_bytes(in_.direct(dtype_of<T>) ? 0 : layout_.bands * layout_.band_pixels * g.ci, sizeof(T)),
+                 padded_bytes(converts ? layout_.block_columns * g.x.s * g.co : 0, sizeof(T)),
+                 padded_bytes(layout_.strips * lanes, sizeof(T*)), padded_bytes(layout_.most_taps, sizeof(T*)),
+                 padded_bytes(converts ? layout_.block_columns * g.x.s : 0, sizeof(Place))};
   slot_bytes_ = std::accumulate(slot_sizes_.begin(), slot_sizes_.end(), std::int64_t{0});
 }
 
@@ -166,7 +162,7 @@ template <class T>
 void ScatterGemm<T>::run_packed(const void* x, const T* packed, const void* bias, void* y, char* memory) const noexcept {
   const Geometry& g = p_.geometry;
   T* wide_bias = reinterpret_cast<T*>(memory);
-  T* zeros = reinterpret_cast<T*>(memory + bytes_of(g.co, sizeof(T)));
+  T* zeros = reinterpret_cast<T*>(memory + padded_bytes(g.co, sizeof(T)));
   std::fill_n(wide_bias, g.co, T(0));
   if (p_.has_bias && bias)
     with_elements(p_.dtype, bias, [&](const auto* b) { std::transform(b, b + g.co, wide_bias, [](auto v) { return base::converted<T>(v); }); });
