@@ -105,14 +105,16 @@ HWY_NOINLINE void RunTile(const TileTask<T>& t) {
   constexpr std::size_t kLanes = hn::MaxLanes(hn::ScalableTag<T>());
   constexpr std::size_t kWidth = kLanes * kVectors;
   HWY_ALIGN T memory[static_cast<std::size_t>(kRows) * kWidth];
-  T* const partial = InMemory(memory);
+  T* const partial = InMemory(t.carry ? t.carry : memory);
   V sum[kRows][kVectors];
   UPCONV_UNROLL
   for (int m = 0; m < kRows; ++m) {
     UPCONV_UNROLL
     for (int v = 0; v < kVectors; ++v) sum[m][v] = hn::Zero(d);
   }
-  bool first = true;
+  bool first = !t.resumes;
+  const char* fetch = static_cast<const char*>(t.fetch ? t.fetch : t.panel);
+  const std::int64_t line = t.fetch ? 64 : 0;
   const TileStep* const end = t.steps + t.step_count;
   for (const TileStep* step = t.steps; step != end; ++step) {
     const T* row[kRows];
@@ -121,6 +123,8 @@ HWY_NOINLINE void RunTile(const TileTask<T>& t) {
     const T* HWY_RESTRICT b = t.panel + static_cast<std::size_t>(step->position) * kWidth;
     const std::int64_t length = step->length;
     for (std::int64_t k = 0; k < length; ++k) {
+      __builtin_prefetch(fetch, 0, 2);
+      fetch += line;
       V column[kVectors];
       UPCONV_UNROLL
       for (int v = 0; v < kVectors; ++v) {
@@ -135,11 +139,12 @@ HWY_NOINLINE void RunTile(const TileTask<T>& t) {
       }
       b += kWidth;
     }
-    if (step->closes && step + 1 != end) {
+    if (step->closes && (t.pauses || step + 1 != end)) {
       CloseChain<T, kRows, kVectors>(sum, partial, first);
       first = false;
     }
   }
+  if (t.pauses) return;
   if (!first) {
     UPCONV_UNROLL
     for (int m = 0; m < kRows; ++m) {

@@ -25,6 +25,8 @@ constexpr std::int64_t kWholeElements = 262144;         // so small an input is 
 constexpr std::int64_t kStreamedBytes = 4 << 20;        // so many weights are read once, for all pixels
 constexpr std::int64_t kFewWeights = 32768;             // elements
 constexpr std::int64_t kMostPixels = 2048;
+constexpr std::int64_t kCarriedPixels = 128;            // of a block whose long panels are read in stretches
+constexpr std::int64_t kLongPanel = 65536;              // bytes of one vector of it
 constexpr std::int64_t kPaddedChannels = 32;            // so few of them are copied with zeros on both sides of a row
 constexpr std::int64_t kStagedBytes = 128 << 10, kTableBytes = 96 << 10;   // of a thread's scratch
 
@@ -64,7 +66,10 @@ TilePlan<T>::TilePlan(const Problem& problem, const Execution& execution, std::s
                                            std::max<std::int64_t>(1, layout_.panel_count));
   workers_ = std::clamp<std::int64_t>(blocks * shares_, 1, threads);
   shared_bytes_ = padded_bytes(layout_.bias_elements + 64, sizeof(T)) + padded_bytes(p_.geometry.ci, sizeof(T));
-  slot_bytes_ = padded_bytes(staged_elements(blocking_), sizeof(T)) + padded_bytes(layout_.most_taps * blocking_.pixels(), sizeof(T*)) +
+  streamed_ = layout_.packed_elements * static_cast<std::int64_t>(sizeof(T)) > kStreamedBytes;
+  if (blocking_.pixels() <= kCarriedPixels && layout_.most_taps * in_.c * static_cast<std::int64_t>(sizeof(T)) * kernels_.lanes > kLongPanel)
+    carried_ = blocking_.pixels() * kernels_.vectors * kernels_.lanes;
+  slot_bytes_ = padded_bytes(staged_elements(blocking_), sizeof(T)) + padded_bytes(carried_, sizeof(T)) + padded_bytes(layout_.most_taps * blocking_.pixels(), sizeof(T*)) +
                 padded_bytes(blocking_.pixels(), sizeof(Place));
 }
 
@@ -99,6 +104,8 @@ typename TilePlan<T>::Slot TilePlan<T>::slot(char* memory) const noexcept {
   Slot s;
   s.staged = reinterpret_cast<T*>(memory);
   memory += padded_bytes(staged_elements(blocking_), sizeof(T));
+  s.carry = carried_ ? reinterpret_cast<T*>(memory) : nullptr;
+  memory += padded_bytes(carried_, sizeof(T));
   s.table = reinterpret_cast<const T**>(memory);
   memory += padded_bytes(layout_.most_taps * blocking_.pixels(), sizeof(T*));
   s.places = reinterpret_cast<Place*>(memory);

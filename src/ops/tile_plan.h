@@ -50,9 +50,10 @@ class TilePlan final : public ForwardPlan {
     const T* zeros;    // ci of them
     void* y;
   };
-  /// A thread's scratch: staged input, row pointers [tap][pixel], places [pixel].
+  /// A thread's scratch: staged input, sums that wait [pixel][widest panel] or null, row pointers [tap][pixel], places [pixel].
   struct Slot {
     T* staged;
+    T* carry;
     const T** table;
     Place* places;
   };
@@ -71,6 +72,7 @@ class TilePlan final : public ForwardPlan {
   void run_tables(const Call& call, const InputView<T>& in, const Block& unit_block, const TileUnit& unit, std::int64_t first,
                   std::int64_t last, const Slot& slot) const noexcept;
   void set_steps(const TileUnit& unit, std::int64_t q, const kernels::TileStep*& steps, std::int64_t& count) const noexcept;
+  std::int64_t stretch_end(const TileUnit& unit, std::int64_t first, std::int64_t width) const noexcept;
   void run_panel(const Call& call, const Block& unit_block, const TileUnit& unit, const TilePanel& panel, std::int64_t pixels,
                  const Slot& slot) const noexcept;
   void run_tile(const Call& call, const TilePanel& panel, kernels::TileTask<T>& task, const Place* places, std::int64_t count,
@@ -87,8 +89,8 @@ class TilePlan final : public ForwardPlan {
   std::int64_t y_first_ = 0, y_last_ = 0, x_first_ = 0, x_last_ = 0;   // blocks of the whole output
   std::int64_t y_reach_ = 0, x_reach_ = 0;                             // largest shifts
   Blocking blocking_;
-  bool linear_ = false, relu_ = false, direct_ = false, by_rows_ = true, padded_ = false;
-  std::int64_t shares_ = 1, workers_ = 1, shared_bytes_ = 0, slot_bytes_ = 0;
+  bool linear_ = false, relu_ = false, direct_ = false, by_rows_ = true, padded_ = false, streamed_ = false;
+  std::int64_t shares_ = 1, workers_ = 1, shared_bytes_ = 0, slot_bytes_ = 0, carried_ = 0;
 };
 
 }  // namespace upconv::ops

@@ -8,6 +8,12 @@
 
 namespace upconv::ops {
 
+namespace {
+
+constexpr std::int64_t kStretchBytes = 256 << 10;   // of a panel: a part of L2
+
+}  // namespace
+
 template <class T>
 void TilePlan<T>::run_packed(const Call& call, char* slots) const noexcept {
   const std::int64_t blocks = blocking_.count(), items = blocks * shares_, panels = layout_.panel_count;
@@ -153,24 +159,54 @@ std::int64_t TilePlan<T>::fill_tables(const Call& call, const InputView<T>& in, 
   return place - slot.places;
 }
 
+/// A panel that no cache close by could hold meets the tiles stretch by stretch, each stretch all tiles, where few pixels share
+/// it. What follows in the packed kernel is fetched meanwhile.
 template <class T>
 void TilePlan<T>::run_panel(const Call& call, const Block& b, const TileUnit& unit, const TilePanel& panel, std::int64_t pixels,
                             const Slot& slot) const noexcept {
   const PhaseGroup& x = layout_.columns[unit.x];
-  const std::int64_t segment = by_rows_ ? b.x1 - b.x0 : pixels, height = b.y1 - b.y0;
+  const std::int64_t segment = by_rows_ ? b.x1 - b.x0 : pixels, height = b.y1 - b.y0, width = panel.vectors * layout_.lanes;
   const std::int64_t tiles = base::ceil_div(segment, std::int64_t{kernels_.rows[panel.vectors]});
-  kernels::TileTask<T> task{.rows = nullptr, .tap_stride = pixels, .steps = unit.steps.data(),
-                            .step_count = static_cast<std::int64_t>(unit.steps.size()), .panel = call.kernel + panel.packed,
+  kernels::TileTask<T> task{.rows = nullptr, .tap_stride = pixels, .steps = nullptr, .step_count = 0, .panel = call.kernel + panel.packed,
                             .bias = call.bias + panel.bias, .c = nullptr, .c_offset = panel.first, .columns = panel.columns,
                             .relu = relu_};
-  for (std::int64_t start = 0; start < pixels; start += segment) {
-    if (by_rows_) set_steps(unit, b.y0 + start / segment % height, task.steps, task.step_count);
-    for (std::int64_t tile = 0; tile < tiles; ++tile) {
-      const std::int64_t first = start + segment * tile / tiles, last = start + segment * (tile + 1) / tiles;
-      task.rows = slot.table + first;
-      run_tile(call, panel, task, slot.places + first, last - first, x.phases);
+  const auto count = static_cast<std::int64_t>(unit.steps.size());
+  const auto row_of = [&](std::int64_t s) { return s < count ? unit.steps[static_cast<std::size_t>(s)].position : unit.taps * layout_.g.ci; };
+  std::int64_t s0 = 0, s1 = 0;
+  do {
+    s1 = slot.carry ? stretch_end(unit, s0, width) : count;
+    const T* fetch = task.panel + row_of(s1) * width;
+    const T* const fetched = std::min(fetch + (row_of(s1) - row_of(s0)) * width, streamed_ ? call.kernel + layout_.packed_elements : fetch);
+    for (std::int64_t start = 0; start < pixels; start += segment) {
+      const kernels::TileStep* live = unit.steps.data();
+      std::int64_t live_count = count;
+      if (by_rows_) set_steps(unit, b.y0 + start / segment % height, live, live_count);
+      const kernels::TileStep* const first_step = std::max(live, unit.steps.data() + s0);
+      const kernels::TileStep* const last_step = std::min(live + live_count, unit.steps.data() + s1);
+      if (first_step >= last_step && (live_count > 0 || s0 > 0)) continue;
+      task.steps = first_step, task.step_count = std::max<std::int64_t>(0, last_step - first_step);
+      task.resumes = first_step > live, task.pauses = last_step < live + live_count;
+      for (std::int64_t tile = 0; tile < tiles; ++tile) {
+        const std::int64_t first = start + segment * tile / tiles, last = start + segment * (tile + 1) / tiles;
+        task.rows = slot.table + first, task.fetch = fetch < fetched ? fetch : nullptr;
+        task.carry = slot.carry ? slot.carry + first * width : nullptr;
+        run_tile(call, panel, task, slot.places + first, last - first, x.phases);
+        if (task.step_count > 0) fetch += task.step_count * task.steps->length * 64 / static_cast<std::int64_t>(sizeof(T));
+      }
     }
-  }
+    s0 = s1;
+  } while (s0 < count);
+}
+
+/// The end of the stretch of steps that begins at `first`: where a chain closes, and at most about kStretchBytes of the panel.
+template <class T>
+std::int64_t TilePlan<T>::stretch_end(const TileUnit& unit, std::int64_t first, std::int64_t width) const noexcept {
+  const auto count = static_cast<std::int64_t>(unit.steps.size());
+  const std::int64_t rows = kStretchBytes / (width * static_cast<std::int64_t>(sizeof(T)));
+  const std::int64_t from = first < count ? unit.steps[static_cast<std::size_t>(first)].position : 0;
+  for (std::int64_t end = first + 1; end < count; ++end)
+    if (unit.steps[static_cast<std::size_t>(end)].position >= from + rows && unit.steps[static_cast<std::size_t>(end - 1)].closes) return end;
+  return count;
 }
 
 template <class T>
