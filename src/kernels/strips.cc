@@ -143,11 +143,12 @@ const StripKernels<double>& strip_kernels<double>(int isa) noexcept {
 template <class T>
 StripPanels strip_panels(const StripKernels<T>& kernels, std::int64_t columns, std::int64_t strips) {
   // A step of a tile is bound by its multiply-adds, its loads, or the wait for the accumulators (4 deep on 2 units); strips
-  // come from L2 (0.5).
+  // come from L2 (half a multiply-add a cache line).
+  const double reading = static_cast<double>(kernels.lanes) * static_cast<double>(sizeof(T)) / 128;
   const auto column_cost = [&](int n) {
     const std::int64_t tiles = base::ceil_div(std::max<std::int64_t>(strips, 1), std::int64_t{kernels.strips[n]});
     const double across = static_cast<double>(strips) / static_cast<double>(tiles);
-    return std::max({n * across, n + across, 8.0}) / across + 0.5;
+    return std::max({n * across, n + across, 8.0}) / across + reading;
   };
   std::vector<double> cost(static_cast<std::size_t>(columns) + 1, 0.0);
   std::vector<int> choice(static_cast<std::size_t>(columns) + 1, 0);

@@ -70,11 +70,11 @@ class TilePlan final : public ForwardPlan {
   bool run_rows(const Call& call, const InputView<T>& in, const Block& unit_block, const TileUnit& unit, std::int64_t first,
                 std::int64_t last, const Slot& slot) const noexcept;
   void run_tables(const Call& call, const InputView<T>& in, const Block& unit_block, const TileUnit& unit, std::int64_t first,
-                  std::int64_t last, const Slot& slot) const noexcept;
+                  std::int64_t last, bool by_rows, const Slot& slot) const noexcept;
   void set_steps(const TileUnit& unit, std::int64_t q, const kernels::TileStep*& steps, std::int64_t& count) const noexcept;
   std::int64_t stretch_end(const TileUnit& unit, std::int64_t first, std::int64_t width) const noexcept;
   void run_panel(const Call& call, const Block& unit_block, const TileUnit& unit, const TilePanel& panel, std::int64_t pixels,
-                 const Slot& slot) const noexcept;
+                 bool by_rows, const Slot& slot) const noexcept;
   void run_tile(const Call& call, const TilePanel& panel, kernels::TileTask<T>& task, const Place* places, std::int64_t count,
                 std::int64_t phases) const noexcept;
 

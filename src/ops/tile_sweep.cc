@@ -61,18 +61,18 @@ void TilePlan<T>::run_block(const Call& call, const Block& b, std::int64_t first
     const Block part{b.n0, b.n1, std::max(b.y0, y.first_block), std::min(b.y1, y.last_block), std::max(b.x0, x.first_block),
                      std::min(b.x1, x.last_block)};
     if (part.y0 >= part.y1 || part.x0 >= part.x1) continue;
-    if (!run_rows(call, in, part, unit, first, last, slot)) run_tables(call, in, part, unit, first, last, slot);
+    if (!run_rows(call, in, part, unit, first, last, slot)) run_tables(call, in, part, unit, first, last, by_rows_, slot);
   }
 }
 
-/// Panels [first, last) of a unit by way of row pointers.
+/// Panels [first, last) of a unit by way of row pointers; by_rows: tiles stay inside image rows.
 template <class T>
 void TilePlan<T>::run_tables(const Call& call, const InputView<T>& in, const Block& b, const TileUnit& unit, std::int64_t first,
-                             std::int64_t last, const Slot& slot) const noexcept {
+                             std::int64_t last, bool by_rows, const Slot& slot) const noexcept {
   if (b.x0 >= b.x1) return;
   const std::int64_t pixels = fill_tables(call, in, b, unit, slot);
   for (std::int64_t i = first; i < last; ++i)
-    run_panel(call, b, unit, unit.panels[static_cast<std::size_t>(i)], pixels, slot);
+    run_panel(call, b, unit, unit.panels[static_cast<std::size_t>(i)], pixels, by_rows, slot);
 }
 
 /// The same without tables, where neighbouring pixels are evenly spaced under every tap and in the output; only blocks that
@@ -88,8 +88,8 @@ bool TilePlan<T>::run_rows(const Call& call, const InputView<T>& in, const Block
   std::int64_t high = std::min(b.x1, (ax.o + ax.crop - x.first_phase - x.phases) / ax.s + 1);
   if (!padded_ && !x.shifts.empty()) low = std::max(low, x.shifts.back()), high = std::min(high, in_.w + x.shifts.front());
   if (high <= low) return false;
-  run_tables(call, in, {b.n0, b.n1, b.y0, b.y1, b.x0, low}, unit, first, last, slot);
-  run_tables(call, in, {b.n0, b.n1, b.y0, b.y1, high, b.x1}, unit, first, last, slot);
+  run_tables(call, in, {b.n0, b.n1, b.y0, b.y1, b.x0, low}, unit, first, last, false, slot);
+  run_tables(call, in, {b.n0, b.n1, b.y0, b.y1, high, b.x1}, unit, first, last, false, slot);
   const bool all = first == 0 && last == static_cast<std::int64_t>(unit.panels.size()) && x.phases == ax.s &&
                    x.phases * out_.c % layout_.lanes != 0;
   kernels::RowTask<T> task{.taps = slot.table, .stride = in.column, .steps = nullptr, .step_count = 0, .panel = nullptr, .bias = nullptr,
@@ -163,9 +163,9 @@ std::int64_t TilePlan<T>::fill_tables(const Call& call, const InputView<T>& in, 
 /// it. What follows in the packed kernel is fetched meanwhile.
 template <class T>
 void TilePlan<T>::run_panel(const Call& call, const Block& b, const TileUnit& unit, const TilePanel& panel, std::int64_t pixels,
-                            const Slot& slot) const noexcept {
+                            bool by_rows, const Slot& slot) const noexcept {
   const PhaseGroup& x = layout_.columns[unit.x];
-  const std::int64_t segment = by_rows_ ? b.x1 - b.x0 : pixels, height = b.y1 - b.y0, width = panel.vectors * layout_.lanes;
+  const std::int64_t segment = by_rows ? b.x1 - b.x0 : pixels, height = b.y1 - b.y0, width = panel.vectors * layout_.lanes;
   const std::int64_t tiles = base::ceil_div(segment, std::int64_t{kernels_.rows[panel.vectors]});
   kernels::TileTask<T> task{.rows = nullptr, .tap_stride = pixels, .steps = nullptr, .step_count = 0, .panel = call.kernel + panel.packed,
                             .bias = call.bias + panel.bias, .c = nullptr, .c_offset = panel.first, .columns = panel.columns,
@@ -180,7 +180,7 @@ void TilePlan<T>::run_panel(const Call& call, const Block& b, const TileUnit& un
     for (std::int64_t start = 0; start < pixels; start += segment) {
       const kernels::TileStep* live = unit.steps.data();
       std::int64_t live_count = count;
-      if (by_rows_) set_steps(unit, b.y0 + start / segment % height, live, live_count);
+      if (by_rows) set_steps(unit, b.y0 + start / segment % height, live, live_count);
       const kernels::TileStep* const first_step = std::max(live, unit.steps.data() + s0);
       const kernels::TileStep* const last_step = std::min(live + live_count, unit.steps.data() + s1);
       if (first_step >= last_step && (live_count > 0 || s0 > 0)) continue;
@@ -215,10 +215,9 @@ void TilePlan<T>::run_tile(const Call& call, const TilePanel& panel, kernels::Ti
   const auto run = kernels_.run[panel.vectors][count];
   T* c[kernels::tile_max_rows];
   task.c = c;
-  const bool cut = places[0].column < 0 || places[count - 1].column + phases > out_.w ||
-                   (!by_rows_ && phases > 1 && std::any_of(places, places + count, [&](const Place& place) {
-                     return place.column < 0 || place.column + phases > out_.w;
-                   }));
+  const bool cut = phases > 1 && std::any_of(places, places + count, [&](const Place& place) {
+    return place.column < 0 || place.column + phases > out_.w;
+  });
   if (direct_ && !cut) {
     for (std::int64_t m = 0; m < count; ++m) c[m] = static_cast<T*>(call.y) + places[m].element;
     run(task);
@@ -230,6 +229,7 @@ void TilePlan<T>::run_tile(const Call& call, const TilePanel& panel, kernels::Ti
   kernels::TileTask<T> buffered = task;
   buffered.c_offset = 0, buffered.columns = width;
   run(buffered);
+  if (task.pauses) return;
   if (!linear_ && !relu_) kernels::activate(p_.activation, buffer, buffer, count * width, e_.isa);
   store_tile<T>(out_, call.y, buffer, width, {panel.first, panel.columns, phases}, places, count);
 }
