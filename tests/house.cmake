@@ -20,3 +20,8 @@ endif()
 if(UPCONV_BUILD_FUZZ)
   add_subdirectory(fuzz)
 endif()
+# What an optimising GCC makes of the register tiles; other builds spill as they like.
+upconv_script_test(spills_self_test kernels/spills_test.py --self-test)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_BUILD_TYPE MATCHES "^Rel" AND NOT CMAKE_CXX_FLAGS MATCHES "-fsanitize|--coverage|-O0")
+  upconv_script_test(spills kernels/spills_test.py ${PROJECT_BINARY_DIR})
+endif()
