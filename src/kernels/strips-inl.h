@@ -87,11 +87,12 @@ HWY_INLINE void Transpose(D d, V* v) {
 }
 #endif
 
-/// to[c * lanes + i] = next() + c of pixel i.
+/// to[c * stride + i] = channel c of pixel i; pixels() gives a function that gives one pixel after the other.
 template <class T, class Next>
-HWY_INLINE void LoadChannels(const Next& pixels, std::int64_t channels, T* HWY_RESTRICT to) {
+HWY_INLINE void LoadChannels(const Next& pixels, std::int64_t channels, T* HWY_RESTRICT to, std::int64_t stride) {
 #if HWY_TARGET == HWY_SCALAR
-  std::copy_n(pixels()(), channels, to);
+  const T* const pixel = pixels()();
+  for (std::int64_t c = 0; c < channels; ++c) to[c * stride] = pixel[c];
 #else
   const hn::ScalableTag<T> d;
   hn::Vec<hn::ScalableTag<T>> v[kLanes<T>];
@@ -99,7 +100,7 @@ HWY_INLINE void LoadChannels(const Next& pixels, std::int64_t channels, T* HWY_R
     auto next = pixels();
     for (std::int64_t i = 0; i < kLanes<T>; ++i) v[i] = LoadFirst(next(), static_cast<std::size_t>(channels));
     Transpose(d, v);
-    for (std::int64_t c = 0; c < channels; ++c) hn::StoreU(v[c], d, to + c * kLanes<T>);
+    for (std::int64_t c = 0; c < channels; ++c) hn::StoreU(v[c], d, to + c * stride);
     return;
   }
   for (std::int64_t c = 0; c < channels; c += kLanes<T>) {
@@ -109,14 +110,14 @@ HWY_INLINE void LoadChannels(const Next& pixels, std::int64_t channels, T* HWY_R
     for (int i = 0; i < static_cast<int>(kLanes<T>); ++i) v[i] = hn::LoadU(d, next() + c);
     Transpose(d, v);
     UPCONV_UNROLL
-    for (int i = 0; i < static_cast<int>(kLanes<T>); ++i) hn::StoreU(v[i], d, to + (c + i) * kLanes<T>);
+    for (int i = 0; i < static_cast<int>(kLanes<T>); ++i) hn::StoreU(v[i], d, to + (c + i) * stride);
   }
 #endif
 }
 
 template <class T>
-HWY_NOINLINE void LoadPixels(const T* const* pixels, std::int64_t channels, T* to) {
-  LoadChannels([=] { return [at = pixels]() mutable { return *at++; }; }, channels, to);
+HWY_NOINLINE void LoadPixels(const T* const* pixels, std::int64_t channels, T* to, std::int64_t stride) {
+  LoadChannels([=] { return [at = pixels]() mutable { return *at++; }; }, channels, to, stride);
 }
 
 template <class T>
@@ -125,7 +126,7 @@ HWY_NOINLINE void LoadRow(const T* pixels, std::int64_t channels, std::int64_t s
   for (std::int64_t s = 0; s < strips; ++s, pixels += kLanes<T> * channels, to += stride) {
     const char* next = reinterpret_cast<const char*>(pixels + ahead);
     for (std::int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(next + i, 0, 2);
-    LoadChannels([=] { return [=, at = pixels - channels]() mutable { return at += channels; }; }, channels, to);
+    LoadChannels([=] { return [=, at = pixels - channels]() mutable { return at += channels; }; }, channels, to, kLanes<T>);
   }
 }
 

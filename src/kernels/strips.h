@@ -59,9 +59,9 @@ struct StripKernels {
   std::int64_t lanes;
   int strips[strip_max_columns + 1];                             // most strips by columns of the panel; 0: no such panel
   Run run[strip_max_columns + 1][strip_max_strips + 1];          // by columns, strips
-  /// to[c * lanes + i] = pixels[i][c] for c < channels, i < lanes.
-  void (*load_pixels)(const T* const* pixels, std::int64_t channels, T* to);
-  /// The same for `strips` strips of pixels that follow each other, `stride` elements apart in `to`; fetches the elements `ahead`
+  /// to[c * stride + i] = pixels[i][c] for c < channels, i < lanes.
+  void (*load_pixels)(const T* const* pixels, std::int64_t channels, T* to, std::int64_t stride);
+  /// Strips of pixels that follow each other, `stride` elements apart in `to`; fetches the elements `ahead`
   /// of them into the cache.
   void (*load_row)(const T* pixels, std::int64_t channels, std::int64_t strips, std::int64_t stride, std::int64_t ahead, T* to);
   void (*sum)(const RowSums<T>&);

@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <type_traits>
 
 #include "base/half.h"
+#include "kernels/strips.h"
 
 namespace upconv::ops {
 
@@ -20,12 +22,17 @@ void with_elements(DType dtype, const void* data, F f) {
   }
 }
 
-/// to[c * width + n] = from[n][c] for n < columns, 0 beyond; in squares, so that each cache line is used whole.
+/// to[c * width + n] = from[n][c] for n < columns, 0 beyond; whole vectors of columns by `kernels`, others in squares, so that each
+/// cache line is used whole.
 template <class T, class E>
-void transpose_columns(const E* const* from, std::int64_t columns, std::int64_t width, std::int64_t ci, T* to) noexcept {
+void transpose_columns(const kernels::StripKernels<T>& kernels, const E* const* from, std::int64_t columns, std::int64_t width,
+                       std::int64_t ci, T* to) noexcept {
+  std::int64_t done = 0;
+  if constexpr (std::is_same_v<T, E>)
+    for (; done + kernels.lanes <= columns && ci > 0; done += kernels.lanes) kernels.load_pixels(from + done, ci, to + done, width);
   constexpr std::int64_t kSquare = 16;
   for (std::int64_t c0 = 0; c0 < ci; c0 += kSquare)
-    for (std::int64_t n0 = 0; n0 < width; n0 += kSquare) {
+    for (std::int64_t n0 = done; n0 < width; n0 += kSquare) {
       const std::int64_t c1 = std::min(ci, c0 + kSquare), n1 = std::min(width, n0 + kSquare);
       for (std::int64_t n = n0; n < n1; ++n)
         for (std::int64_t c = c0; c < c1; ++c) to[c * width + n] = n < columns ? base::converted<T>(from[n][c]) : T(0);

@@ -246,7 +246,7 @@ void ScatterGemm<T>::load_row(const Call& call, const Part& part, std::int64_t r
     }
   }
   std::fill(to, end, call.zeros);
-  for (std::int64_t s = whole; s < layout_.strips; ++s) kernels_.load_pixels(slot.pixels + s * lanes, ci, strip + s * strip_stride_);
+  for (std::int64_t s = whole; s < layout_.strips; ++s) kernels_.load_pixels(slot.pixels + s * lanes, ci, strip + s * strip_stride_, lanes);
 }
 
 /// The products of a unit for one row of the bands. Taps whose row lies outside the image in every band are left out.

@@ -38,7 +38,8 @@ TileLayout<T>::TileLayout(const Geometry& geometry, const kernels::TileKernels<T
 }
 
 template <class T>
-void TileLayout<T>::pack(const void* kernel, DType dtype, std::int64_t number, T* packed) const noexcept {
+void TileLayout<T>::pack(const kernels::StripKernels<T>& kernels, const void* kernel, DType dtype, std::int64_t number,
+                         T* packed) const noexcept {
   const TileUnit* unit = units.data();
   while (number >= static_cast<std::int64_t>(unit->panels.size()))
     number -= static_cast<std::int64_t>(unit->panels.size()), ++unit;
@@ -53,7 +54,7 @@ void TileLayout<T>::pack(const void* kernel, DType dtype, std::int64_t number, T
           const std::int64_t p = (panel.first + n) / g.co, f = (panel.first + n) % g.co;
           from[n] = k + ((y.tap(g.y, 0, ty) * g.x.k + x.tap(g.x, p, tx)) * g.co + f) * g.ci;
         }
-        transpose_columns<T>(from, panel.columns, panel.vectors * lanes, g.ci, to);
+        transpose_columns<T>(kernels, from, panel.columns, panel.vectors * lanes, g.ci, to);
       }
   });
 }

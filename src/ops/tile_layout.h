@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/strips.h"
 #include "kernels/tiles.h"
 #include "ops/phases.h"
 
@@ -33,7 +34,7 @@ struct TileLayout {
   TileLayout(const Geometry& geometry, const kernels::TileKernels<T>& kernels, bool merge);
 
   /// Packs panel number `panel`, counted over all units, of kernel (kh,kw,co,ci).
-  void pack(const void* kernel, DType dtype, std::int64_t panel, T* packed) const noexcept;
+  void pack(const kernels::StripKernels<T>& kernels, const void* kernel, DType dtype, std::int64_t panel, T* packed) const noexcept;
   /// padded[bias_elements] = the bias of every packed column; null means zeros.
   void spread_bias(const void* bias, DType dtype, T* padded) const noexcept;
   /// Two layouts with equal keys read the same packed kernel.

@@ -115,8 +115,9 @@ typename TilePlan<T>::Slot TilePlan<T>::slot(char* memory) const noexcept {
 template <class T>
 void TilePlan<T>::pack_all(const void* kernel, T* packed) const noexcept {
   const int threads = static_cast<double>(layout_.packed_elements) < kThreadingThreshold ? 1 : e_.threads;
+  const kernels::StripKernels<T>& strips = kernels::strip_kernels<T>(e_.isa);
   parallel_for(*e_.executor, threads, layout_.panel_count,
-               [&](std::int64_t panel) { layout_.pack(kernel, p_.dtype, panel, packed); });
+               [&](std::int64_t panel) { layout_.pack(strips, kernel, p_.dtype, panel, packed); });
 }
 
 template <class T>
