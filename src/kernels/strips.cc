@@ -67,6 +67,8 @@ HWY_NOINLINE void RunStrips(const StripTask<T>& t) {
     for (int s = 0; s < kStrips; ++s) sum[n][s] = hn::Zero(d);
   }
   bool first = true;
+  const char* fetch = static_cast<const char*>(t.fetch ? t.fetch : t.panel);
+  const std::int64_t line = t.fetch ? 64 : 0;
   const TileStep* const end = t.steps + t.step_count;
   for (const TileStep* step = t.steps; step != end; ++step) {
     const T* strip[kStrips];
@@ -74,7 +76,10 @@ HWY_NOINLINE void RunStrips(const StripTask<T>& t) {
     for (int s = 0; s < kStrips; ++s) strip[s] = t.strips[step->tap] + (t.first_strip + s) * t.strip_stride + step->first * kLanes;
     const T* HWY_RESTRICT weights = t.panel + step->position * kColumns;
     const std::int64_t length = step->length * kLanes;
-    for (std::int64_t k = 0; k < length; k += kLanes, weights += kColumns) AddProducts(strip, k, weights, sum);
+    for (std::int64_t k = 0; k < length; k += kLanes, weights += kColumns, fetch += line) {
+      __builtin_prefetch(fetch, 0, 2);
+      AddProducts(strip, k, weights, sum);
+    }
     if (step->closes && step + 1 != end) {
       CloseChain<T, kColumns, kStrips>(sum, partial, first);
       first = false;

@@ -24,6 +24,7 @@ struct StripTask {
   const T* panel;              // [position][columns of the tile]
   T* c;
   std::int64_t c_stride;
+  const void* fetch = nullptr; // memory to bring into L2 on the way, a cache line for each product
 };
 
 /// For each phase r and filter f: to[(r * filters + f) * to_stride + i] = activation(bias[f] + sum over the phase's taps t of

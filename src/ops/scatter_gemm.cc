@@ -92,7 +92,8 @@ class ScatterGemm final : public ForwardPlan {
   Part part(std::int64_t task) const noexcept;
   void run_part(const Call& call, const Part& part, const Slot& slot) const noexcept;
   void load_row(const Call& call, const Part& part, std::int64_t row, const Slot& slot) const noexcept;
-  void multiply(const Call& call, const Part& part, std::int64_t row, const ScatterUnit& unit, const Slot& slot) const noexcept;
+  void multiply(const Call& call, const Part& part, std::int64_t row, const ScatterUnit& unit, const char*& fetch, const char* fetched,
+                const Slot& slot) const noexcept;
   void finish(const Call& call, const Part& part, std::int64_t q, std::int64_t band, const ScatterUnit& unit, const Slot& slot) const noexcept;
   void store(const Call& call, const Part& part, std::int64_t oy, const Slot& slot) const noexcept;
   void weave(const T* from, std::int64_t stride, std::int64_t rows, std::int64_t begin, std::int64_t count, T* to,
@@ -107,7 +108,7 @@ class ScatterGemm final : public ForwardPlan {
   const kernels::StripKernels<T>& kernels_;
   ScatterLayout<T> layout_;
   Image in_, out_;
-  bool linear_ = false, relu_ = false;
+  bool linear_ = false, relu_ = false, fetches_ = false;     // fetches_: the tiles' products suffice to bring in a row
   std::int64_t tasks_ = 0, workers_ = 1, shared_bytes_ = 0, slot_bytes_ = 0;
   std::vector<std::int64_t> tap_offsets_, tap_ends_;       // of the horizontal taps, by column phase: from a block to its products
   std::array<std::int64_t, 8> slot_sizes_{};               // of the parts of a Slot, in order
@@ -128,6 +129,12 @@ ScatterGemm<T>::ScatterGemm(const Problem& problem, const Execution& execution, 
   tasks_ = g.output_elements() == 0 ? 0 : g.n * layout_.parts * layout_.blocks;
   const std::int64_t threads = static_cast<double>(g.n) * layout_.work() < kThreadingThreshold ? 1 : e_.threads;
   workers_ = std::clamp<std::int64_t>(tasks_, 1, threads);
+  double products = 0;                   // of a row's tiles
+  for (const ScatterUnit& unit : layout_.units)
+    for (const ScatterPanel& panel : unit.panels)
+      products += static_cast<double>(base::ceil_div(layout_.strips, std::int64_t{kernels_.strips[panel.columns]}) * g.ci) *
+                  static_cast<double>(layout_.rows[unit.y].shifts.size());
+  fetches_ = in_.direct(dtype_of<T>) && layout_.bands == 1 && products * 64 >= static_cast<double>(g.x.n * g.ci) * sizeof(T);
   strip_stride_ = (g.ci + 1) * lanes;   // one more: strips side by side would fall on the same sets of the cache
   lead_ = base::round_up(layout_.x_reach, lanes);
   product_row_ = base::round_up(lead_ + std::max(layout_.strips * lanes, (layout_.bands - 1) * layout_.band_pixels +
@@ -199,13 +206,18 @@ void ScatterGemm<T>::run_part(const Call& call, const Part& part, const Slot& sl
   for (std::int64_t row = -layout_.y_reach; row < layout_.band_rows; ++row) {
     load_row(call, part, row, slot);
     if (row < 0) continue;
+    const char* fetch = nullptr;                                // the next row of the image
+    const std::int64_t bytes = (part.j1 - part.j0) * in_.c * static_cast<std::int64_t>(sizeof(T));
+    if (fetches_ && part.y0 + row + 1 < in_.h)
+      fetch = static_cast<const char*>(call.x) + (((part.n * in_.h + part.y0 + row + 1) * in_.w + part.j0) * in_.c) * static_cast<std::int64_t>(sizeof(T));
+    const char* const fetched = fetch + (fetch ? bytes : 0);
     for (const ScatterUnit& unit : layout_.units) {
       const PhaseGroup& group = layout_.rows[unit.y];
       bool multiplied = false;
       for (std::int64_t band = 0; band < layout_.bands; ++band) {
         const std::int64_t q = part.y0 + band * layout_.band_rows + row;
         if (q >= part.y1 || q < group.first_block || q >= group.last_block) continue;
-        if (!std::exchange(multiplied, true)) multiply(call, part, row, unit, slot);
+        if (!std::exchange(multiplied, true)) multiply(call, part, row, unit, fetch, fetched, slot);
         finish(call, part, q, band, unit, slot);
       }
     }
@@ -233,7 +245,7 @@ void ScatterGemm<T>::load_row(const Call& call, const Part& part, std::int64_t r
     const T* pixels = pixels_of(0);
     if (!pixels) return;                                        // multiply() leaves its taps out
     whole = width / lanes;
-    kernels_.load_row(pixels, ci, whole, strip_stride_, direct ? in_.w * ci : 0, strip);
+    kernels_.load_row(pixels, ci, whole, strip_stride_, direct && !fetches_ ? in_.w * ci : 0, strip);
     to += whole * lanes;
     for (std::int64_t j = whole * lanes; j < width; ++j) *to++ = pixels + j * ci;
   } else {
@@ -251,7 +263,8 @@ void ScatterGemm<T>::load_row(const Call& call, const Part& part, std::int64_t r
 
 /// The products of a unit for one row of the bands. Taps whose row lies outside the image in every band are left out.
 template <class T>
-void ScatterGemm<T>::multiply(const Call& call, const Part& part, std::int64_t row, const ScatterUnit& unit, const Slot& slot) const noexcept {
+void ScatterGemm<T>::multiply(const Call& call, const Part& part, std::int64_t row, const ScatterUnit& unit, const char*& fetch,
+                              const char* fetched, const Slot& slot) const noexcept {
   const std::vector<std::int64_t>& shifts = layout_.rows[unit.y].shifts;
   const std::int64_t top = part.y0 + row, bottom = top + (layout_.bands - 1) * layout_.band_rows;
   std::size_t t0 = 0, t1 = shifts.size();
@@ -273,7 +286,9 @@ void ScatterGemm<T>::multiply(const Call& call, const Part& part, std::int64_t r
       for (auto each = panel; each != end; ++each) {
         task.panel = call.kernel + each->packed;
         task.c = slot.products + each->first * product_row_ + lead_ + task.first_strip * layout_.lanes;
+        task.fetch = fetch < fetched ? fetch : nullptr;
         run(task);
+        if (fetch < fetched) fetch += static_cast<std::int64_t>(t1 - t0) * in_.c * 64;
       }
     }
     panel = end;
