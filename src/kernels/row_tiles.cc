@@ -16,6 +16,28 @@ HWY_BEFORE_NAMESPACE();
 namespace upconv::kernels::HWY_NAMESPACE {
 
 template <class T, int kRows, int kVectors, class V>
+HWY_INLINE void StorePieces(const RowTask<T>& t, std::int64_t first, V (&sum)[kRows][kVectors]) {
+  const hn::ScalableTag<T> d;
+  constexpr std::int64_t kLanes = static_cast<std::int64_t>(hn::MaxLanes(hn::ScalableTag<T>()));
+  const RowPiece* piece = t.pieces;
+  const RowPiece* const end = piece + t.piece_count;
+  UPCONV_UNROLL
+  for (int v = 0; v < kVectors; ++v)
+    for (; piece != end && piece->vector == v; ++piece) {
+      T* c = t.c + first * t.c_stride + piece->offset;
+      if (piece->length == kLanes) {
+        UPCONV_UNROLL
+        for (int m = 0; m < kRows; ++m, c += t.c_stride) hn::StoreU(sum[m][v], d, c);
+      } else {
+        const auto mask = hn::AndNot(hn::FirstN(d, static_cast<std::size_t>(piece->lane)),
+                                     hn::FirstN(d, static_cast<std::size_t>(piece->lane + piece->length)));
+        UPCONV_UNROLL
+        for (int m = 0; m < kRows; ++m, c += t.c_stride) hn::BlendedStore(sum[m][v], mask, d, c);
+      }
+    }
+}
+
+template <class T, int kRows, int kVectors, class V>
 HWY_INLINE void FinishRows(const RowTask<T>& t, std::int64_t first, V (&sum)[kRows][kVectors]) {
   const hn::ScalableTag<T> d;
   constexpr std::int64_t kLanes = static_cast<std::int64_t>(hn::MaxLanes(hn::ScalableTag<T>()));
@@ -33,6 +55,7 @@ HWY_INLINE void FinishRows(const RowTask<T>& t, std::int64_t first, V (&sum)[kRo
         sum[m][v] = hn::Add(hn::IfThenElse(hn::Lt(sum[m][v], hn::Zero(d)), hn::Zero(d), sum[m][v]), hn::Zero(d));  // -0 to 0
     }
   }
+  if (t.pieces) return StorePieces<T, kRows, kVectors>(t, first, sum);
   T* c = t.c + first * t.c_stride;
   const bool whole = t.columns == kVectors * kLanes;
   if (whole || (t.spills && first + kRows < t.pixels)) {

@@ -7,6 +7,12 @@
 
 namespace upconv::kernels {
 
+/// Columns [lane, lane + length) of a vector of a tile go to c[m * c_stride + offset + lane ...].
+struct RowPiece {
+  int vector;
+  std::int64_t lane, length, offset;
+};
+
 /// c[m * c_stride + n] = activation(bias[n] + sum over steps, over k of a step, of
 /// taps[tap][m * stride + first + k] * panel[position + k][n]) for m < pixels, n < columns.
 template <class T>
@@ -23,6 +29,9 @@ struct RowTask {
   std::int64_t columns;        // to store: 1 .. vectors * lanes
   bool spills;                 // whole vectors may be stored, whatever lies behind `columns`, except in the last pixel
   bool relu;                   // negative results become 0, NaN stays
+  // Where columns of several output rows are computed at once: where each goes, by ascending vector. Null: as above.
+  const RowPiece* pieces = nullptr;
+  std::int64_t piece_count = 0;
 };
 
 inline constexpr int row_tile_max_rows = 16;

@@ -2,6 +2,7 @@
 #include "ops/tile_layout.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/checked.h"
 #include "base/text.h"
@@ -10,24 +11,25 @@
 namespace upconv::ops {
 
 template <class T>
-TileLayout<T>::TileLayout(const Geometry& geometry, const kernels::TileKernels<T>& kernels, bool merge)
-    : g(geometry), lanes(kernels.lanes), merged(merge), rows(phase_groups(g.y, false)), columns(phase_groups(g.x, merge)) {
+TileLayout<T>::TileLayout(const Geometry& geometry, const kernels::TileKernels<T>& kernels, Merge how)
+    : g(geometry), lanes(kernels.lanes), merge(how), rows(phase_groups(g.y, merge == Merge::both)),
+      columns(phase_groups(g.x, merge != Merge::none)) {
   const std::int64_t steps_a_tap = base::ceil_div(g.ci, kernels::longest_chain);
-  std::vector<std::int64_t> first_bias;
-  for (const PhaseGroup& x : columns) {
-    first_bias.push_back(bias_elements);
-    bias_elements += base::round_up(x.phases * g.co, lanes);
-  }
+  std::int64_t first_bias = 0;
   for (std::size_t x = 0; x < columns.size(); ++x)
     for (std::size_t y = 0; y < rows.size(); ++y) {
       TileUnit unit{.y = y, .x = x, .taps = static_cast<std::int64_t>(rows[y].shifts.size() * columns[x].shifts.size()),
                     .steps_a_tap = steps_a_tap, .steps = {}, .panels = {}};
       unit.steps = kernels::tile_steps(unit.taps, g.ci);
-      const std::int64_t depth = unit.taps * g.ci, width = columns[x].phases * g.co;
+      const std::int64_t phases = rows[y].phases * columns[x].phases, depth = unit.taps * g.ci, width = phases * g.co;
+      if (y == 0 || merge == Merge::both) {   // else all rows have the same bias
+        bias_phases.push_back(phases);
+        first_bias = std::exchange(bias_elements, bias_elements + base::round_up(width, lanes));
+      }
       std::int64_t first = 0;
       for (const int vectors : kernels::tile_panels(kernels, width, depth)) {
         unit.panels.push_back({.first = first, .columns = std::min(vectors * lanes, width - first), .vectors = vectors,
-                               .packed = packed_elements, .bias = first_bias[x] + first});
+                               .packed = packed_elements, .bias = first_bias + first});
         first += vectors * lanes;
         packed_elements = base::checked_add(packed_elements, base::checked_mul(depth, vectors * lanes, "packed kernel size"));
       }
@@ -51,8 +53,8 @@ void TileLayout<T>::pack(const kernels::StripKernels<T>& kernels, const void* ke
     for (std::size_t ty = 0; ty < y.shifts.size(); ++ty)
       for (std::size_t tx = 0; tx < x.shifts.size(); ++tx, to += g.ci * panel.vectors * lanes) {
         for (std::int64_t n = 0; n < panel.columns; ++n) {
-          const std::int64_t p = (panel.first + n) / g.co, f = (panel.first + n) % g.co;
-          from[n] = k + ((y.tap(g.y, 0, ty) * g.x.k + x.tap(g.x, p, tx)) * g.co + f) * g.ci;
+          const std::int64_t p = (panel.first + n) / g.co, f = (panel.first + n) % g.co, py = p / x.phases, px = p % x.phases;
+          from[n] = k + ((y.tap(g.y, py, ty) * g.x.k + x.tap(g.x, px, tx)) * g.co + f) * g.ci;
         }
         transpose_columns<T>(kernels, from, panel.columns, panel.vectors * lanes, g.ci, to);
       }
@@ -64,17 +66,17 @@ void TileLayout<T>::spread_bias(const void* bias, DType dtype, T* padded) const 
   std::fill_n(padded, bias_elements, T(0));
   if (!bias) return;
   with_elements(dtype, bias, [&](const auto* b) {
-    for (const PhaseGroup& x : columns) {
-      for (std::int64_t p = 0; p < x.phases; ++p)
+    for (const std::int64_t phases : bias_phases) {
+      for (std::int64_t p = 0; p < phases; ++p)
         for (std::int64_t f = 0; f < g.co; ++f) padded[p * g.co + f] = base::converted<T>(b[f]);
-      padded += base::round_up(x.phases * g.co, lanes);
+      padded += base::round_up(phases * g.co, lanes);
     }
   });
 }
 
 template <class T>
 std::string TileLayout<T>::key() const {
-  std::string text = base::cat("tiles", sizeof(T), ",", lanes, merged ? "m" : "");
+  std::string text = base::cat("tiles", sizeof(T), ",", lanes, "m", static_cast<int>(merge));
   for (const auto* groups : {&rows, &columns})
     for (const PhaseGroup& group : *groups) {
       text += base::cat(";", group.first_phase, "x", group.phases, ":");
@@ -92,8 +94,11 @@ double TileLayout<T>::work() const noexcept {
     // Panels of one vector have too few accumulators and load as much as they multiply; over whole rows less so.
     const double narrow = unit.taps > 1 ? 1.25 : 1.1;
     for (const TilePanel& panel : unit.panels) width += static_cast<double>(panel.vectors * lanes) * (panel.vectors == 1 ? narrow : 1.0);
-    products += width * static_cast<double>((y.last_block - y.first_block) * (x.last_block - x.first_block)) *
-                (static_cast<double>(unit.taps * g.ci) + 4.0);   // 4: a tile's fixed cost, per pixel and column
+    double cost = width * (static_cast<double>(unit.taps * g.ci) + 4.0);   // 4: a tile's fixed cost, per pixel and column
+    const std::int64_t row = x.phases * g.co;                              // 4 again: storing a part of a vector
+    for (std::int64_t end = row; end < y.phases * row; end += row)
+      if (end % lanes != 0) cost += 2 * 4.0 * static_cast<double>(lanes);
+    products += cost * static_cast<double>((y.last_block - y.first_block) * (x.last_block - x.first_block));
   }
   return products;
 }

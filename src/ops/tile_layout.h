@@ -20,7 +20,10 @@ struct TilePanel {
   std::int64_t bias = 0;       // element offset in the padded bias
 };
 
-/// Columns n = p * co + f of phase first_phase + p, filter f; depth taps_y * taps_x * ci, taps row-major.
+/// Neighbouring phases with equal taps can be columns of one GEMM: those of a row, or of both axes.
+enum class Merge { none, columns, both };
+
+/// Columns n = (py * px_phases + px) * co + f of the groups' phases py and px, filter f; depth taps_y * taps_x * ci, taps row-major.
 struct TileUnit {
   std::size_t y = 0, x = 0;    // places in TileLayout::rows and columns
   std::int64_t taps = 0, steps_a_tap = 0;
@@ -30,8 +33,7 @@ struct TileUnit {
 
 template <class T>
 struct TileLayout {
-  /// merge: neighbouring column phases with equal taps become columns of one GEMM.
-  TileLayout(const Geometry& geometry, const kernels::TileKernels<T>& kernels, bool merge);
+  TileLayout(const Geometry& geometry, const kernels::TileKernels<T>& kernels, Merge merge);
 
   /// Packs panel number `panel`, counted over all units, of kernel (kh,kw,co,ci).
   void pack(const kernels::StripKernels<T>& kernels, const void* kernel, DType dtype, std::int64_t panel, T* packed) const noexcept;
@@ -44,9 +46,10 @@ struct TileLayout {
 
   Geometry g;
   std::int64_t lanes;
-  bool merged;
+  Merge merge;
   std::vector<PhaseGroup> rows, columns;
   std::vector<TileUnit> units;
+  std::vector<std::int64_t> bias_phases;   // the padded bias: stretches of so many times the bias
   std::int64_t packed_elements = 0, bias_elements = 0, panel_count = 0, most_taps = 0;
 };
 

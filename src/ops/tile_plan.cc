@@ -30,18 +30,27 @@ constexpr std::int64_t kLongPanel = 65536;              // bytes of one vector o
 constexpr std::int64_t kPaddedChannels = 32;            // so few of them are copied with zeros on both sides of a row
 constexpr std::int64_t kStagedBytes = 128 << 10, kTableBytes = 96 << 10;   // of a thread's scratch
 
+/// Tiles stay inside image rows of `width` blocks unless that makes them short.
+template <class T>
+bool tiles_in_rows(const kernels::TileKernels<T>& kernels, std::int64_t width) {
+  const std::int64_t most = kernels.rows[std::min(2, kernels.vectors)];
+  return width > 0 && width / base::ceil_div(width, most) >= 4;
+}
+
+bool is_relu(const kernels::ActivationSpec& f) {
+  return f.function == kernels::Activation::relu && f.a == 0 && std::isinf(f.b) && f.c == 0;
+}
+
 }  // namespace
 
 template <class T>
-TilePlan<T>::TilePlan(const Problem& problem, const Execution& execution, std::size_t algorithm, std::string reason, bool merge)
+TilePlan<T>::TilePlan(const Problem& problem, const Execution& execution, std::size_t algorithm, std::string reason, Merge merge)
     : p_(problem), e_(execution), algorithm_(algorithm), reason_(std::move(reason)), kernels_(kernels::tile_kernels<T>(e_.isa)),
       row_tiles_(kernels::row_tiles<T>(e_.isa)),
       layout_(p_.geometry, kernels_, merge),
       in_{p_.dtype, p_.geometry.data_format, p_.geometry.y.n, p_.geometry.x.n, p_.geometry.ci},
       out_{p_.dtype, p_.geometry.data_format, p_.geometry.y.o, p_.geometry.x.o, p_.geometry.co} {
-  const kernels::ActivationSpec& f = p_.activation;
-  linear_ = f.function == kernels::Activation::linear;
-  relu_ = f.function == kernels::Activation::relu && f.a == 0 && std::isinf(f.b) && f.c == 0;
+  linear_ = p_.activation.function == kernels::Activation::linear, relu_ = is_relu(p_.activation);
   direct_ = out_.direct(dtype_of<T>) && (linear_ || relu_);
   const auto span = [](const std::vector<PhaseGroup>& groups, std::int64_t& first, std::int64_t& last, std::int64_t& reach) {
     for (const PhaseGroup& group : groups) {
@@ -52,9 +61,7 @@ TilePlan<T>::TilePlan(const Problem& problem, const Execution& execution, std::s
   };
   span(layout_.rows, y_first_, y_last_, y_reach_);
   span(layout_.columns, x_first_, x_last_, x_reach_);
-  // Tiles inside image rows skip dead taps, but narrow rows make short tiles.
-  const std::int64_t width = x_last_ - x_first_, most = kernels_.rows[std::min(2, kernels_.vectors)];
-  by_rows_ = width > 0 && width / base::ceil_div(width, most) >= 4;
+  by_rows_ = tiles_in_rows(kernels_, x_last_ - x_first_);
   padded_ = direct_ && by_rows_ && x_reach_ > 0 && in_.c <= kPaddedChannels;
   choose_blocks();
   const double products = static_cast<double>(p_.geometry.n) * layout_.work();
@@ -155,33 +162,39 @@ template class TilePlan<double>;
 
 namespace {
 
-/// Merging the phases of a row fills the lanes better but computes blocks that the crop cuts.
+/// Whether columns of several output rows can be computed at once: pixels go straight from x to y, and the crop cuts no block.
 template <class T>
-bool merging_pays(const Geometry& g, int isa) {
+bool can_merge_rows(const Problem& p, const kernels::TileKernels<T>& kernels) {
+  const Geometry& g = p.geometry;
+  const auto whole = [](const Axis& a) { return a.k <= a.s && a.d == 1 && a.crop == 0 && a.o == a.n * a.s; };
+  return whole(g.y) && whole(g.x) && p.dtype == dtype_of<T> && g.data_format == DataFormat::channels_last &&
+         (p.activation.function == kernels::Activation::linear || is_relu(p.activation)) && tiles_in_rows(kernels, g.x.n);
+}
+
+/// How phases are merged, and what a sample then costs. Merging fills the lanes better, but computes blocks that the crop cuts
+/// and stores vectors in pieces: five vectors instead of six were slower (256x512x20 -> 20 k2s2), three instead of four faster.
+template <class T>
+std::pair<Merge, double> best_merge(const Problem& p, int isa, std::size_t algorithm) {
   const kernels::TileKernels<T>& kernels = kernels::tile_kernels<T>(isa);
-  return TileLayout<T>(g, kernels, true).work() < 0.97 * TileLayout<T>(g, kernels, false).work();
-}
-
-template <class T>
-bool merges(const Geometry& g, int isa, std::size_t algorithm) {
-  return algorithm == kTileGemm || merging_pays<T>(g, isa);
-}
-
-template <class T>
-double work(const Geometry& g, int isa, std::size_t algorithm) {
-  return TileLayout<T>(g, kernels::tile_kernels<T>(isa), merges<T>(g, isa, algorithm)).work();
+  const auto work = [&](Merge merge) { return TileLayout<T>(p.geometry, kernels, merge).work(); };
+  std::pair<Merge, double> best{Merge::columns, work(Merge::columns)};
+  if (algorithm != kTileGemm)
+    if (const double none = work(Merge::none); best.second >= 0.97 * none) best = {Merge::none, none};
+  if (can_merge_rows<T>(p, kernels))
+    if (const double both = work(Merge::both); both < 0.87 * best.second) best = {Merge::both, both};
+  return best;
 }
 
 template <class T>
 std::shared_ptr<const ForwardPlan> make(const Problem& p, const Execution& e, std::size_t algorithm, std::string reason) {
-  return std::make_shared<TilePlan<T>>(p, e, algorithm, std::move(reason), merges<T>(p.geometry, e.isa, algorithm));
+  return std::make_shared<TilePlan<T>>(p, e, algorithm, std::move(reason), best_merge<T>(p, e.isa, algorithm).first);
 }
 
 }  // namespace
 
 double tile_work(const Problem& problem, int isa, std::size_t algorithm) {
-  return compute_dtype(problem.dtype) == DType::float64 ? work<double>(problem.geometry, isa, algorithm)
-                                                        : work<float>(problem.geometry, isa, algorithm);
+  return compute_dtype(problem.dtype) == DType::float64 ? best_merge<double>(problem, isa, algorithm).second
+                                                        : best_merge<float>(problem, isa, algorithm).second;
 }
 
 std::shared_ptr<const ForwardPlan> make_tile_plan(const Problem& problem, const Execution& execution, std::size_t algorithm,

@@ -22,7 +22,7 @@ struct InputView {
 template <class T>
 class TilePlan final : public ForwardPlan {
  public:
-  TilePlan(const Problem& problem, const Execution& execution, std::size_t algorithm, std::string reason, bool merge);
+  TilePlan(const Problem& problem, const Execution& execution, std::size_t algorithm, std::string reason, Merge merge);
 
   const std::string& algorithm() const noexcept override { return algorithm_names()[algorithm_]; }
   const std::string& reason() const noexcept override { return reason_; }
@@ -71,6 +71,7 @@ class TilePlan final : public ForwardPlan {
                 std::int64_t last, const Slot& slot) const noexcept;
   void run_tables(const Call& call, const InputView<T>& in, const Block& unit_block, const TileUnit& unit, std::int64_t first,
                   std::int64_t last, bool by_rows, const Slot& slot) const noexcept;
+  std::int64_t fill_pieces(const TileUnit& unit, const TilePanel& panel, kernels::RowPiece* pieces) const noexcept;
   void set_steps(const TileUnit& unit, std::int64_t q, const kernels::TileStep*& steps, std::int64_t& count) const noexcept;
   std::int64_t stretch_end(const TileUnit& unit, std::int64_t first, std::int64_t width) const noexcept;
   void run_panel(const Call& call, const Block& unit_block, const TileUnit& unit, const TilePanel& panel, std::int64_t pixels,

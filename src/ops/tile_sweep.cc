@@ -94,10 +94,13 @@ bool TilePlan<T>::run_rows(const Call& call, const InputView<T>& in, const Block
                    x.phases * out_.c % layout_.lanes != 0;
   kernels::RowTask<T> task{.taps = slot.table, .stride = in.column, .steps = nullptr, .step_count = 0, .panel = nullptr, .bias = nullptr,
                            .c = nullptr, .c_stride = ax.s * out_.c, .pixels = high - low, .columns = 0, .spills = false, .relu = relu_};
+  kernels::RowPiece pieces[kernels::tile_max_tile];
+  task.pieces = y.phases > 1 ? pieces : nullptr;
   for (std::int64_t k = 0; k < last - first; ++k) {
     const TilePanel& panel = unit.panels[static_cast<std::size_t>(all ? last - 1 - k : first + k)];
     const std::int64_t behind = panel.vectors * layout_.lanes - panel.columns;
     task.panel = call.kernel + panel.packed, task.bias = call.bias + panel.bias, task.columns = panel.columns;
+    if (task.pieces) task.piece_count = fill_pieces(unit, panel, pieces);
     task.spills = all && behind <= x.phases * out_.c;
     for (std::int64_t n = b.n0; n < b.n1; ++n)
       for (std::int64_t q = b.y0; q < b.y1; ++q) {
@@ -106,11 +109,24 @@ bool TilePlan<T>::run_rows(const Call& call, const InputView<T>& in, const Block
         for (const std::int64_t dy : y.shifts)
           for (const std::int64_t dx : x.shifts) *tap++ = in.base + n * in.image + (q - dy) * in.row + (low - dx) * in.column;
         const std::int64_t oy = q * ay.s + y.first_phase - ay.crop, ox = low * ax.s + x.first_phase - ax.crop;
-        task.c = static_cast<T*>(call.y) + ((n * out_.h + oy) * out_.w + ox) * out_.c + panel.first;
+        task.c = static_cast<T*>(call.y) + ((n * out_.h + oy) * out_.w + ox) * out_.c + (task.pieces ? 0 : panel.first);
         kernels::run_row(row_tiles_, panel.vectors, task);
       }
   }
   return true;
+}
+
+/// Where the columns of a panel go that holds columns of several output rows; returns the number of pieces.
+template <class T>
+std::int64_t TilePlan<T>::fill_pieces(const TileUnit& unit, const TilePanel& panel, kernels::RowPiece* pieces) const noexcept {
+  const std::int64_t row = layout_.columns[unit.x].phases * out_.c, lanes = layout_.lanes;
+  kernels::RowPiece* piece = pieces;
+  for (std::int64_t n = panel.first; n < panel.first + panel.columns; n += piece++->length) {
+    const std::int64_t vector = (n - panel.first) / lanes, lane = (n - panel.first) % lanes;
+    const std::int64_t length = std::min({row - n % row, lanes - lane, panel.first + panel.columns - n});
+    *piece = {static_cast<int>(vector), lane, length, n / row * out_.w * out_.c + n % row - lane};
+  }
+  return piece - pieces;
 }
 
 /// The steps of a row of blocks: rows of taps that lie above or below the image add nothing.
