@@ -8,8 +8,10 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
+#include <memory>
 #include <mutex>
 #include <thread>
+#include <vector>
 
 #include "base/text.h"
 #include "upconv/error.h"
@@ -40,16 +42,36 @@ class TbbExecutor final : public Executor {
       for (std::int64_t i = 0; i < tasks; ++i) task(context, i);
       return;
     }
-    tbb::task_arena arena(std::min(threads, processors_));   // oneTBB prints a warning when asked for more
-    arena.execute([&] {
+    const int wanted = std::min(threads, processors_);       // oneTBB prints a warning when asked for more
+    std::unique_ptr<tbb::task_arena> arena = borrow(wanted);
+    arena->execute([&] {
       tbb::parallel_for(std::int64_t{0}, tasks, std::int64_t{1}, [&](std::int64_t i) { task(context, i); },
                         tbb::simple_partitioner());
     });
+    const std::lock_guard lock(mutex_);
+    idle_[static_cast<std::size_t>(wanted)].push_back(std::move(arena));
   }
 
  private:
+  /// An arena of its own for every call that runs at once, kept between calls: workers linger in it for a while, and are
+  /// there at once for a next call that comes within a millisecond. A new arena waits 50 us for them.
+  std::unique_ptr<tbb::task_arena> borrow(int threads) {
+    {
+      const std::lock_guard lock(mutex_);
+      auto& idle = idle_[static_cast<std::size_t>(threads)];
+      if (!idle.empty()) {
+        std::unique_ptr<tbb::task_arena> arena = std::move(idle.back());
+        idle.pop_back();
+        return arena;
+      }
+    }
+    return std::make_unique<tbb::task_arena>(threads);
+  }
+
   const int processors_ = usable_processors();
   const pid_t owner_ = getpid();
+  std::mutex mutex_;
+  std::vector<std::vector<std::unique_ptr<tbb::task_arena>>> idle_{static_cast<std::size_t>(processors_) + 1};   // by threads
 };
 
 std::mutex executor_mutex;
