@@ -120,11 +120,14 @@ HWY_NOINLINE void RunTile(const TileTask<T>& t) {
     const T* row[kRows];
     UPCONV_UNROLL
     for (int m = 0; m < kRows; ++m) row[m] = t.rows[step->tap * t.tap_stride + m] + step->first;
+    const T* ahead = t.more ? t.rows[step->tap * t.tap_stride + kRows] + step->first : row[0];
     const T* HWY_RESTRICT b = t.panel + static_cast<std::size_t>(step->position) * kWidth;
     const std::int64_t length = step->length;
     for (std::int64_t k = 0; k < length; ++k) {
       __builtin_prefetch(fetch, 0, 2);
       fetch += line;
+      __builtin_prefetch(ahead);
+      ahead += kRows;
       V column[kVectors];
       UPCONV_UNROLL
       for (int v = 0; v < kVectors; ++v) {

@@ -40,6 +40,7 @@ struct TileTask {
   std::int64_t c_offset;
   std::int64_t columns;        // columns to store: 1 .. vectors * lanes
   bool relu;                   // negative results become 0, NaN stays
+  bool more = false;           // rows[...][m] is there for the next tile's first pixel too, and what it points to soon needed
   const void* fetch = nullptr; // memory to bring into L2 on the way, a cache line for each product
   // A sum in several calls, so that a stretch of the panel serves all tiles before the next is read: all but the last call
   // pause, and end where a chain closes; all but the first resume. The sums so far wait in `carry`, a tile of elements.

@@ -24,6 +24,7 @@ constexpr std::int64_t kBlockElements = 65536;          // input of a block: fit
 constexpr std::int64_t kWholeElements = 262144;         // so small an input is one block
 constexpr std::int64_t kStreamedBytes = 4 << 20;        // so many weights are read once, for all pixels
 constexpr std::int64_t kFewWeights = 32768;             // elements
+constexpr std::int64_t kNearInput = 1 << 20;            // bytes: a larger one has to be fetched from L3
 constexpr std::int64_t kMostPixels = 2048;
 constexpr std::int64_t kCarriedPixels = 128;            // of a block whose long panels are read in stretches
 constexpr std::int64_t kLongPanel = 65536;              // bytes of one vector of it
@@ -74,6 +75,7 @@ TilePlan<T>::TilePlan(const Problem& problem, const Execution& execution, std::s
   workers_ = std::clamp<std::int64_t>(blocks * shares_, 1, threads);
   shared_bytes_ = padded_bytes(layout_.bias_elements + 64, sizeof(T)) + padded_bytes(p_.geometry.ci, sizeof(T));
   streamed_ = layout_.packed_elements * static_cast<std::int64_t>(sizeof(T)) > kStreamedBytes;
+  far_ = p_.geometry.input_elements() * static_cast<std::int64_t>(sizeof(T)) > kNearInput;
   if (blocking_.pixels() <= kCarriedPixels && layout_.most_taps * in_.c * static_cast<std::int64_t>(sizeof(T)) * kernels_.lanes > kLongPanel)
     carried_ = blocking_.pixels() * kernels_.vectors * kernels_.lanes;
   slot_bytes_ = padded_bytes(staged_elements(blocking_), sizeof(T)) + padded_bytes(carried_, sizeof(T)) + padded_bytes(layout_.most_taps * blocking_.pixels(), sizeof(T*)) +

@@ -204,7 +204,7 @@ void TilePlan<T>::run_panel(const Call& call, const Block& b, const TileUnit& un
       task.resumes = first_step > live, task.pauses = last_step < live + live_count;
       for (std::int64_t tile = 0; tile < tiles; ++tile) {
         const std::int64_t first = start + segment * tile / tiles, last = start + segment * (tile + 1) / tiles;
-        task.rows = slot.table + first, task.fetch = fetch < fetched ? fetch : nullptr;
+        task.rows = slot.table + first, task.more = far_ && last < pixels, task.fetch = fetch < fetched ? fetch : nullptr;
         task.carry = slot.carry ? slot.carry + first * width : nullptr;
         run_tile(call, panel, task, slot.places + first, last - first, x.phases);
         if (task.step_count > 0) fetch += task.step_count * task.steps->length * 64 / static_cast<std::int64_t>(sizeof(T));
