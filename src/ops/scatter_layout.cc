@@ -2,6 +2,7 @@
 #include "ops/scatter_layout.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "base/checked.h"
 #include "base/text.h"
@@ -14,6 +15,8 @@ namespace {
 constexpr std::int64_t kPartRows = 8;                     // rows of blocks of a part, at least
 constexpr double kPartProducts = 1e6;                     // multiply-adds of a part, at least
 constexpr std::int64_t kScratchElements = 1 << 18;        // strips of a part and products of a row: each about L2
+constexpr std::int64_t kScratchBytes = 224 << 10;         // all of a thread's scratch for channels_first
+constexpr std::int64_t kFewParts = 8;                     // an image of fewer parts is cut into blocks, for the threads
 // In multiply-adds a lane: transposing a channel of a pixel, finishing an output, and a tile's fixed cost a column.
 constexpr double kTransposing = 5.0, kFinishing = 6.0, kTile = 6.0;
 
@@ -74,19 +77,33 @@ double ScatterLayout<T>::cost(const kernels::StripKernels<T>& kernels, std::int6
   return row * static_cast<double>(width * lanes);
 }
 
+/// Columns of a block, at most: for channels_last what fits L2, for channels_first what a thread's scratch may hold.
+template <class T>
+std::int64_t ScatterLayout<T>::most_pixels() const noexcept {
+  const std::int64_t ring = std::max<std::int64_t>(1, g.ci) * (y_reach + 1);
+  if (g.data_format == DataFormat::channels_last)
+    return std::max(8 * (lanes + x_reach), kScratchElements / std::max(ring, most_columns));
+  return std::max(lanes + x_reach, kScratchBytes / pixel_bytes() - 2 * lanes - x_reach);
+}
+
+/// Scratch for a pixel of a block: strips, staged input, products, sums.
+template <class T>
+std::int64_t ScatterLayout<T>::pixel_bytes() const noexcept {
+  return ((y_reach + 1) * (g.ci + 1) + g.ci + most_columns + g.x.s * g.co) * static_cast<std::int64_t>(sizeof(T));
+}
+
 template <class T>
 void ScatterLayout<T>::cut(const kernels::StripKernels<T>& kernels) {
   const std::int64_t height = y_last - y_first, width = x_last - x_first;
   if (height <= 0 || width <= 0) return;
-  const std::int64_t ring = std::max<std::int64_t>(1, g.ci) * (y_reach + 1);
-  const std::int64_t most = std::max(8 * (lanes + x_reach), kScratchElements / std::max<std::int64_t>({1, ring, most_columns}));
-  blocks = base::ceil_div(width, most);
-  block_columns = blocks == 1 ? width : base::round_up(base::ceil_div(width, blocks) + x_reach, lanes) - x_reach;
-  blocks = base::ceil_div(width, block_columns);
   const double products = static_cast<double>(height * width * g.ci) * static_cast<double>(g.y.k * g.x.k * g.co);
-  parts = std::clamp<std::int64_t>(std::min(height / std::max(kPartRows, 4 * y_reach), static_cast<std::int64_t>(products / kPartProducts)), 1, height);
+  const auto tasks = static_cast<std::int64_t>(products / kPartProducts);
+  parts = std::clamp<std::int64_t>(std::min(height / std::max(kPartRows, 4 * y_reach), tasks), 1, height);
   part_rows = base::ceil_div(height, parts);
   parts = base::ceil_div(height, part_rows);
+  blocks = std::max(base::ceil_div(width, most_pixels()), std::min({kFewParts / parts, tasks, width / (8 * (lanes + x_reach))}));
+  block_columns = blocks <= 1 ? width : base::round_up(base::ceil_div(width, blocks) + x_reach, lanes) - x_reach;
+  blocks = base::ceil_div(width, block_columns);
   double best = cost(kernels, 1);
   if (blocks == 1)
     for (std::int64_t count = 2; count <= part_rows && strips_of(count) <= kernels::strip_max_strips + 1; ++count)
@@ -96,6 +113,8 @@ void ScatterLayout<T>::cut(const kernels::StripKernels<T>& kernels) {
   strips = strips_of(bands);
   const double finishing = kFinishing * static_cast<double>(g.output_elements() / std::max<std::int64_t>(1, g.n));
   work_ = best * static_cast<double>(parts * blocks) + finishing;
+  const bool small = g.data_format == DataFormat::channels_last || (block_columns + x_reach + 2 * lanes) * pixel_bytes() <= kScratchBytes;
+  if (!small) work_ = std::numeric_limits<double>::infinity();   // never by choice
 }
 
 template <class T>

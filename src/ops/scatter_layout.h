@@ -49,6 +49,8 @@ struct ScatterLayout {
   std::int64_t most_columns = 0, most_taps = 0, packed_elements = 0;
 
  private:
+  std::int64_t most_pixels() const noexcept;
+  std::int64_t pixel_bytes() const noexcept;
   void cut(const kernels::StripKernels<T>& kernels);
   double cost(const kernels::StripKernels<T>& kernels, std::int64_t band_count) const;
   std::int64_t strips_of(std::int64_t band_count) const noexcept;
