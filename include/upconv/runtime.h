@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Everything that is process-wide, in one list: default threads, instruction set, dtype policy, data format, epsilon
-// and the counters of default names. Each is atomic or locked, and read when a layer or a plan is made, never during a
-// call. Three environment variables are read, once, as defaults: UPCONV_ISA, UPCONV_THREADS, KERAS_HOME. None of them
-// changes what is computed beyond the choice of the instruction set.
+// Everything that is process-wide, in one list: default threads, instruction set, dtype policy, data format, epsilon, the
+// counters of default names and (in custom.h) the names of the caller's own values. Each is atomic or locked, and read when
+// a layer or a plan is made, never during a call. Three environment variables are read, once, as defaults: UPCONV_ISA,
+// UPCONV_THREADS, KERAS_HOME. None of them changes what is computed beyond the choice of the instruction set.
 #pragma once
 
 #include <cstdint>

@@ -8,6 +8,7 @@
 #include "upconv/conv2d_transpose.h"
 #include "upconv/conv_transpose.h"
 #include "upconv/convert.h"
+#include "upconv/custom.h"
 #include "upconv/error.h"
 #include "upconv/initializer.h"
 #include "upconv/layer.h"

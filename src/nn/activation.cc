@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "nn/activation_functions.h"
+#include "nn/custom.h"
 #include "upconv/error.h"
 
 namespace upconv {
@@ -198,6 +199,7 @@ Activation::Activation(std::function<Tensor(ConstTensorView)> callable, std::str
 
 Activation Activation::from_config(const Config& config) {
   if (config.is_null()) return {};
+  if (auto custom = nn::registered<Activation>(config)) return *custom;
   if (config.is_string()) return Activation(config.as_string());
   if (config.is_dict()) return Activation(from_dictionary(config));
   unknown(config.json());

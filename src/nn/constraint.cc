@@ -7,6 +7,7 @@
 #include "base/element.h"
 #include "base/lines.h"
 #include "base/text.h"
+#include "nn/custom.h"
 #include "nn/identifier.h"
 #include "upconv/error.h"
 #include "upconv/runtime.h"
@@ -133,7 +134,11 @@ Constraint::Constraint(const std::string& name) : Constraint(from_identifier(nam
 Constraint::Constraint(std::shared_ptr<const ConstraintFunction> function) : function_(std::move(function)) {}
 Constraint::Constraint(std::function<void(TensorView)> callable, std::string name)
     : function_(std::make_shared<Projection>(std::move(name), Config(), std::move(callable))) {}
-Constraint Constraint::from_config(const Config& config) { return config.is_null() ? Constraint() : from_identifier(config); }
+Constraint Constraint::from_config(const Config& config) {
+  if (config.is_null()) return {};
+  if (auto custom = nn::registered<Constraint>(config)) return *custom;
+  return from_identifier(config);
+}
 Config Constraint::config() const { return function_ ? function_->config() : Config(); }
 
 namespace constraints {

@@ -8,6 +8,7 @@
 
 #include "base/element.h"
 #include "base/text.h"
+#include "nn/custom.h"
 #include "nn/identifier.h"
 #include "nn/random.h"
 #include "upconv/error.h"
@@ -329,7 +330,11 @@ Initializer::Initializer(std::function<Tensor(const Shape&, DType)> callable, st
         convert(value, out);
       })) {}
 
-Initializer Initializer::from_config(const Config& config) { return config.is_null() ? Initializer() : from_identifier(config); }
+Initializer Initializer::from_config(const Config& config) {
+  if (config.is_null()) return {};
+  if (auto custom = nn::registered<Initializer>(config)) return *custom;
+  return from_identifier(config);
+}
 
 Config Initializer::config() const { return function_ ? function_->config() : Config(); }
 

@@ -8,6 +8,7 @@
 
 #include "base/element.h"
 #include "base/text.h"
+#include "nn/custom.h"
 #include "nn/identifier.h"
 #include "upconv/error.h"
 
@@ -171,7 +172,11 @@ Regularizer::Regularizer(const char* name) : Regularizer(from_identifier(name)) 
 Regularizer::Regularizer(std::string_view name) : Regularizer(from_identifier(name)) {}
 Regularizer::Regularizer(const std::string& name) : Regularizer(from_identifier(name)) {}
 Regularizer::Regularizer(std::shared_ptr<const RegularizerFunction> function) : function_(std::move(function)) {}
-Regularizer Regularizer::from_config(const Config& config) { return config.is_null() ? Regularizer() : from_identifier(config); }
+Regularizer Regularizer::from_config(const Config& config) {
+  if (config.is_null()) return {};
+  if (auto custom = nn::registered<Regularizer>(config)) return *custom;
+  return from_identifier(config);
+}
 Config Regularizer::config() const { return function_ ? function_->config() : Config(); }
 
 namespace regularizers {
