@@ -75,10 +75,23 @@ nb::list layer_table(const Model& model) {
   return rows;
 }
 
+/// A model refers to the layers that Python made: the collector has to see it, for their functions may refer to the model.
+int traverse(PyObject* self, visitproc visit, void* arg) {
+  Py_VISIT(Py_TYPE(self));
+  if (!nb::inst_ready(self)) return 0;
+  for (const std::shared_ptr<Layer>& layer : nb::inst_ptr<Model>(self)->layers())
+    if (const auto* python = std::get_deleter<nb::detail::py_deleter>(layer)) Py_VISIT(python->o);
+  return 0;
+}
+
+int clear(PyObject*) { return 0; }                     // the layers' own clear breaks the circle
+
+PyType_Slot model_slots[] = {{Py_tp_traverse, reinterpret_cast<void*>(traverse)}, {Py_tp_clear, reinterpret_cast<void*>(clear)}, {0, nullptr}};
+
 }  // namespace
 
 void bind_model(nb::module_& m) {
-  nb::class_<Model>(m, "Model")
+  nb::class_<Model>(m, "Model", nb::type_slots(model_slots))
       .def_prop_ro("name", [](const Model& model) { return model.name(); })
       .def_prop_ro("kind", [](const Model& model) { return model.kind() == Model::Kind::sequential ? "Sequential" : "Functional"; })
       .def_prop_ro("built", &Model::built)

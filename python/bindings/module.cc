@@ -51,6 +51,7 @@ NB_MODULE(_core, m) {
   using namespace upconv::python;
   nb::register_exception_translator(&translate, nullptr);
   bind_values(m);
+  bind_activations(m);
   bind_layer(m);
   bind_model(m);
   bind_training(m);

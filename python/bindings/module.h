@@ -8,6 +8,7 @@
 
 namespace upconv::python {
 
+void bind_activations(nb::module_& m);
 void bind_layer(nb::module_& m);
 void bind_model(nb::module_& m);
 void bind_training(nb::module_& m);

@@ -84,7 +84,7 @@ void bind_training(nb::module_& m) {
         o.loss_weights = loss_weights, o.metrics = roles_of<Metric>(metrics), o.weighted_metrics = roles_of<Metric>(weighted), o.auto_scale_loss = auto_scale_loss;
         new (self) Trainer(model, Optimizer::from_config(config_of(optimizer)), roles_of<Loss>(losses), std::move(o));
       })
-      .def("model", [](Trainer& t) { return t.model(); })
+      .def("model", [](Trainer& t) -> Model& { return t.model(); }, nb::rv_policy::reference_internal)
       .def("fit", &fit, nb::arg("x"), nb::arg("y"), nb::arg("weight"), nb::arg("vx"), nb::arg("vy"), nb::arg("vw"), nb::arg("epochs"), nb::arg("initial_epoch"),
            nb::arg("batch_size"), nb::arg("steps").none(), nb::arg("shuffle"), nb::arg("seed"), nb::arg("on_event"))
       .def("evaluate", [](Trainer& t, const Named& x, const Named& y, const Named& w, std::int64_t batch_size) {

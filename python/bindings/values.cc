@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "upconv/conv2d_transpose.h"
+#include "upconv/custom.h"
 #include "upconv/error.h"
 
 namespace upconv::python {
@@ -14,24 +15,24 @@ Held::~Held() {
   object.reset();
 }
 
+const nb::object& Held::get() const {
+  if (!object.is_valid()) throw StateError("This layer's Python function is gone: the layer was garbage already.");
+  return object;
+}
+
 namespace {
 
 struct PythonValue {
   std::shared_ptr<Held> callable;
-  std::string name;                          // "" where it cannot be saved
+  std::string name;
   Config config;
 };
 
-/// (callable, registered name, configuration as JSON text).
+/// (callable, name, configuration as JSON text).
 PythonValue python_value(nb::handle value) {
   const nb::tuple parts = nb::cast<nb::tuple>(value);
   const std::string json = nb::cast<std::string>(parts[2]);
-  return {std::make_shared<Held>(parts[0]), nb::cast<std::string>(parts[1]), json.empty() ? Config() : config_of(json)};
-}
-
-Config unsaveable(const char* role) {
-  throw ArgumentError(role, base::cat("This ", role, " is a Python function without a registered name, so it has no form in a configuration. "
-                                      "upconv.saving.register_keras_serializable gives it one."));
+  return {std::make_shared<Held>(parts[0]), nb::cast<std::string>(parts[1]), config_of(json)};
 }
 
 /// f(x), and f.gradient(x, y, dy) where there is one. Both take and give whole arrays.
@@ -40,16 +41,16 @@ class PythonActivation final : public ActivationFunction {
   explicit PythonActivation(PythonValue v) : v_(std::move(v)) {}
   Held* held() const { return v_.callable.get(); }
   std::string name() const override { return v_.name; }
-  Config config() const override { return v_.config.is_null() ? unsaveable("activation") : v_.config; }
+  Config config() const override { return v_.config; }
   void forward(ConstTensorView x, TensorView y) const override {
     const nb::gil_scoped_acquire gil;
-    store(from_python(v_.callable->object(numpy_copy(x))), y, "activation");
+    store(from_python(v_.callable->get()(numpy_copy(x))), y, "activation");
   }
   void backward(ConstTensorView x, ConstTensorView y, ConstTensorView dy, TensorView dx) const override {
     const nb::gil_scoped_acquire gil;
-    if (!nb::hasattr(v_.callable->object, "gradient"))
+    if (!nb::hasattr(v_.callable->get(), "gradient"))
       throw StateError("A Python function as activation serves inference only: give the object a method gradient(x, y, dy) to train through it.");
-    store(from_python(v_.callable->object.attr("gradient")(numpy_copy(x), numpy_copy(y), numpy_copy(dy))), dx, "activation");
+    store(from_python(v_.callable->get().attr("gradient")(numpy_copy(x), numpy_copy(y), numpy_copy(dy))), dx, "activation");
   }
   static void store(const Tensor& value, TensorView to, const char* role) {
     if (value.shape() != to.shape)
@@ -66,10 +67,10 @@ class PythonInitializer final : public InitializerFunction {
   explicit PythonInitializer(PythonValue v) : v_(std::move(v)) {}
   Held* held() const { return v_.callable.get(); }
   std::string name() const override { return v_.name; }
-  Config config() const override { return v_.config.is_null() ? unsaveable("initializer") : v_.config; }
+  Config config() const override { return v_.config; }
   void fill(TensorView out) const override {
     const nb::gil_scoped_acquire gil;
-    PythonActivation::store(from_python(v_.callable->object(tuple_of(out.shape), std::string(name_of(out.dtype)))), out, "initializer");
+    PythonActivation::store(from_python(v_.callable->get()(tuple_of(out.shape), std::string(name_of(out.dtype)))), out, "initializer");
   }
 
  private:
@@ -82,17 +83,17 @@ class PythonRegularizer final : public RegularizerFunction {
   explicit PythonRegularizer(PythonValue v) : v_(std::move(v)) {}
   Held* held() const { return v_.callable.get(); }
   std::string name() const override { return v_.name; }
-  Config config() const override { return v_.config.is_null() ? unsaveable("regularizer") : v_.config; }
+  Config config() const override { return v_.config; }
   double penalty(ConstTensorView w) const override {
     const nb::gil_scoped_acquire gil;
-    return nb::cast<double>(nb::float_(v_.callable->object(numpy_copy(w))));
+    return nb::cast<double>(nb::float_(v_.callable->get()(numpy_copy(w))));
   }
   void add_gradient(ConstTensorView w, double scale, TensorView dw) const override {
     const nb::gil_scoped_acquire gil;
-    if (!nb::hasattr(v_.callable->object, "gradient"))
+    if (!nb::hasattr(v_.callable->get(), "gradient"))
       throw StateError("A Python function as regularizer counts in losses only: give the object a method gradient(w) to train with it.");
     Tensor g = Tensor::uninitialized(dw.shape, DType::float64), sum = Tensor::copy_of(dw).cast(DType::float64);
-    PythonActivation::store(from_python(v_.callable->object.attr("gradient")(numpy_copy(w))), g, "regularizer");
+    PythonActivation::store(from_python(v_.callable->get().attr("gradient")(numpy_copy(w))), g, "regularizer");
     for (std::int64_t i = 0; i < g.elements(); ++i) sum.data<double>()[i] += scale * g.data<double>()[i];
     convert(sum, dw);
   }
@@ -106,10 +107,10 @@ class PythonConstraint final : public ConstraintFunction {
   explicit PythonConstraint(PythonValue v) : v_(std::move(v)) {}
   Held* held() const { return v_.callable.get(); }
   std::string name() const override { return v_.name; }
-  Config config() const override { return v_.config.is_null() ? unsaveable("constraint") : v_.config; }
+  Config config() const override { return v_.config; }
   void project(TensorView w) const override {
     const nb::gil_scoped_acquire gil;
-    PythonActivation::store(from_python(v_.callable->object(numpy_copy(w))), w, "constraint");
+    PythonActivation::store(from_python(v_.callable->get()(numpy_copy(w))), w, "constraint");
   }
 
  private:
@@ -121,6 +122,15 @@ template <class Handle, class Function>
 Handle value_of(nb::handle value) {
   if (nb::isinstance<nb::str>(value)) return Handle::from_config(config_of(nb::cast<std::string>(value)));
   return Handle(std::make_shared<const Function>(python_value(value)));
+}
+
+/// `name` stands for what Python registered under it, in this role.
+template <class Handle>
+void register_python(const std::string& name, const char* role, Handle (*of)(nb::handle)) {
+  register_custom<Handle>(name, [role, of](const Config& identifier) {
+    const nb::gil_scoped_acquire gil;
+    return of(nb::object(nb::module_::import_("upconv._serialize").attr("registered_value")(identifier.json(), role)));
+  });
 }
 
 }  // namespace
@@ -146,14 +156,17 @@ Regularizer regularizer_of(nb::handle value) { return value_of<Regularizer, Pyth
 Constraint constraint_of(nb::handle value) { return value_of<Constraint, PythonConstraint>(value); }
 
 void bind_values(nb::module_& m) {
-  m.def("activate", [](const std::string& json, const Array& x, bool bfloat16) {
-    const Activation activation = Activation::from_config(config_of(json));
-    Tensor y;
-    {
-      const nb::gil_scoped_release released;
-      y = activation(view_of(x, bfloat16));
-    }
-    return to_numpy(std::move(y));
+  m.def("register", [](const std::string& name) {
+    register_python<Activation>(name, "activation", &activation_of);
+    register_python<Initializer>(name, "initializer", &initializer_of);
+    register_python<Regularizer>(name, "regularizer", &regularizer_of);
+    register_python<Constraint>(name, "constraint", &constraint_of);
+  });
+  m.def("forget", [](const std::string& name) {
+    register_custom<Activation>(name, {});
+    register_custom<Initializer>(name, {});
+    register_custom<Regularizer>(name, {});
+    register_custom<Constraint>(name, {});
   });
   m.def("initialize", [](const std::string& json, const std::vector<std::int64_t>& shape, const std::string& dtype) {
     return to_numpy(Initializer::from_config(config_of(json))(Shape(std::span(shape)), parse_dtype(dtype)));
@@ -167,9 +180,7 @@ void bind_values(nb::module_& m) {
     Constraint::from_config(config_of(json)).project(out);
     return to_numpy(std::move(out));
   });
-  m.def("activation_names", [] { return activation_names(); });
   // The dictionaries that Keras writes for an identifier; a check of the identifier on the way.
-  m.def("activation_config", [](const std::string& json) { return Activation::from_config(config_of(json)).config().json(); });
   m.def("initializer_config", [](const std::string& json) { return Initializer::from_config(config_of(json)).config().json(); });
   m.def("regularizer_config", [](const std::string& json) { return Regularizer::from_config(config_of(json)).config().json(); });
   m.def("constraint_config", [](const std::string& json) { return Constraint::from_config(config_of(json)).config().json(); });

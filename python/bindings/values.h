@@ -22,6 +22,7 @@ struct Held {
   nb::object object;
   explicit Held(nb::handle h) : object(nb::borrow(h)) {}
   ~Held();
+  const nb::object& get() const;                       ///< StateError when the garbage collector took it
 };
 /// The Python functions that a layer holds. Python's garbage collector follows them: a function refers to its module, whose
 /// variables may hold the layer.

@@ -13,6 +13,7 @@ from . import _core, activations, callbacks, config, constraints, convert, initi
 from ._core import clear_session, get_threads, set_threads
 from ._errors import ArgumentError, FileAccessError, FileError, StateError
 from ._explain import explain
+from .layers import Input
 from .models import Model, Sequential, load_layer, load_model, save_model
 
 __version__ = _core.version()

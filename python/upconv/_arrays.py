@@ -15,6 +15,10 @@ def _bfloat16():
 
 def as_numpy(x, what="inputs"):
     """A NumPy array of ``x``, sharing its memory where that is possible."""
+    if x is None:
+        raise ValueError(f"{what} must be arrays. Got 'None' (of type <class 'NoneType'>).")
+    if isinstance(x, memoryview):
+        x = memoryview(x)                            # ValueError where it was released
     if isinstance(x, np.ndarray):
         array = x
     elif hasattr(x, "__dlpack__") and not hasattr(x, "__array__"):
@@ -27,7 +31,7 @@ def as_numpy(x, what="inputs"):
     else:
         array = np.asarray(x)
     if array.dtype == object:
-        raise ValueError(f"{what} must be an array of numbers. Received {type(x).__name__} of dtype object.")
+        raise TypeError(f"{what} must be an array of numbers. Received {type(x).__name__} of dtype object.")
     return array
 
 
@@ -44,7 +48,7 @@ def prepared(x, what="inputs"):
         elif array.dtype.kind == "f" and array.dtype.itemsize in (2, 4, 8):
             array = array.astype(array.dtype.newbyteorder("="))
         else:
-            raise ValueError(f"{what} must be of a real floating type or of integers. Received dtype {array.dtype}.")
+            raise TypeError(f"{what} must be of a real floating type or of integers. Received dtype {array.dtype}.")
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     return (array if array.flags.c_contiguous else np.array(array, order="C", copy=True)), False

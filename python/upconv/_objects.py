@@ -1,12 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Keras's small objects (initialisers, losses, ...) as classes that hold a configuration; the core computes."""
 import inspect
+import types
 
 
 class ConfigObject:
     """An object made of a class name and a configuration, as Keras writes it."""
 
     _module = ""
+    _built_in = False                                # True for the classes made below, never for a user's subclass
+    _config = {}
+
+    def __init_subclass__(cls, built_in=False, **kwargs):
+        super().__init_subclass__(**kwargs)
+        cls._built_in = built_in
 
     def get_config(self):
         return dict(self._config)
@@ -22,20 +29,24 @@ class ConfigObject:
         return f"<{type(self).__name__} {self._config}>"
 
 
+def signature(first, /, **arguments):
+    """``(first, **arguments)``; arguments without a default hold ``REQUIRED``."""
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    return inspect.Signature([inspect.Parameter(first, kind)] + [inspect.Parameter(key, kind, default=value) for key, value in arguments.items()])
+
+
 def config_class(base, name, doc, /, **arguments):
-    """A class ``name(**arguments)`` derived from ``base``; arguments without a default hold ``inspect.Parameter.empty``."""
-    parameters = [inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)]
-    parameters += [inspect.Parameter(key, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=value) for key, value in arguments.items()]
-    signature = inspect.Signature(parameters)
+    """A class ``name(**arguments)`` derived from ``base``."""
+    its_signature = signature("self", **arguments)
 
     def __init__(self, *args, **kwargs):
-        bound = signature.bind(self, *args, **kwargs)
+        bound = its_signature.bind(self, *args, **kwargs)
         bound.apply_defaults()
         self._config = {k: v for k, v in bound.arguments.items() if k != "self"}
         self._check()
 
-    __init__.__signature__ = signature
-    return type(name, (base,), {"__init__": __init__, "__doc__": doc, "__module__": base.__module__})
+    __init__.__signature__ = its_signature
+    return types.new_class(name, (base,), {"built_in": True}, lambda body: body.update(__init__=__init__, __doc__=doc, __module__=base.__module__))
 
 
 REQUIRED = inspect.Parameter.empty

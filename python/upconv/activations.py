@@ -3,21 +3,40 @@
 import json
 
 from . import _arrays, _core, _serialize
+from ._objects import REQUIRED, signature
+
+
+# The parameters that Keras's functions take besides the array; a layer takes the bare functions.
+_PARAMETERS = {"relu": {"negative_slope": 0.0, "max_value": None, "threshold": 0.0}, "leaky_relu": {"negative_slope": 0.2}, "elu": {"alpha": 1.0},
+               "celu": {"alpha": 1.0}, "gelu": {"approximate": False}, "squareplus": {"b": 4}, "soft_shrink": {"threshold": 0.5},
+               "hard_shrink": {"threshold": 0.5}, "threshold": {"threshold": REQUIRED, "default_value": REQUIRED}, "softmax": {"axis": -1},
+               "log_softmax": {"axis": -1}, "glu": {"axis": -1}, "sparsemax": {"axis": -1}}
 
 
 class _Activation:
     """A named activation function; calling it computes on an array."""
 
+    _built_in = True
+
     def __init__(self, name, config=None):
         self.__name__ = self._name = name
         self._config = config or name
-        self.__doc__ = f"Keras's activation ``{name}``: an array in, an array of the same shape and dtype out."
+        self.__signature__ = signature("x", **_PARAMETERS.get(name, {}))
+        self.__doc__ = f"Keras's activation ``{name}``: an array in, its values out."
 
     def _upconv_config(self):
         return self._config
 
-    def __call__(self, x):
-        return _arrays.from_core(_core.activate(json.dumps(self._config), *_arrays.prepared(x, "x")))
+    def __call__(self, *args, **kwargs):
+        bound = self.__signature__.bind(*args, **kwargs)
+        x = _arrays.prepared(bound.arguments.pop("x"), "x")
+        if not bound.arguments and self._name != "threshold":
+            return _arrays.from_core(_core.activate(json.dumps(self._config), *x))
+        bound.apply_defaults()
+        return _arrays.from_core(_core.activate_with(self._name, json.dumps(bound.arguments), *x))
+
+    def __reduce__(self):
+        return get, (self._config,)
 
     def __repr__(self):
         return f"<activation {self._name}>"
@@ -45,4 +64,4 @@ def get(identifier):
 def serialize(activation):
     """What a configuration holds for this activation."""
     text, value = _serialize.identifier(activation, "activation")
-    return json.loads(value[2] or "null") if value else json.loads(_core.activation_config(text))
+    return json.loads(value[2]) if value else json.loads(_core.activation_config(text))

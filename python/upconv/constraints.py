@@ -39,4 +39,4 @@ def get(identifier):
 def serialize(constraint):
     """What a configuration holds for this constraint."""
     text, value = _serialize.identifier(constraint, "constraint")
-    return json.loads(value[2] or "null") if value else json.loads(_core.constraint_config(text))
+    return json.loads(value[2]) if value else json.loads(_core.constraint_config(text))

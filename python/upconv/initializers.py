@@ -28,11 +28,16 @@ _make("Constant", value=0.0)
 _make("RandomNormal", mean=0.0, stddev=0.05, seed=None)
 _make("TruncatedNormal", mean=0.0, stddev=0.05, seed=None)
 _make("RandomUniform", minval=-0.05, maxval=0.05, seed=None)
-_make("VarianceScaling", scale=1.0, mode="fan_in", distribution="truncated_normal", seed=None)
+_make("VarianceScaling", scale=1.0, mode="fan_in", distribution="truncated_normal", seed=None, input_axes=None, output_axes=None)
 for _name in ("GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "LecunNormal", "LecunUniform"):
-    _make(_name, seed=None)
+    _make(_name, seed=None, input_axes=None, output_axes=None)
 _make("Orthogonal", gain=1.0, seed=None)
 _make("Identity", gain=1.0)
+_make("Bilinear")                                        # not in Keras: interpolation by the stride
+_make("ICNR", scale=2, initializer="he_normal")          # not in Keras: one phase's values in all phases
+zeros, ones, constant, identity, orthogonal = Zeros, Ones, Constant, Identity, Orthogonal
+random_normal, truncated_normal, random_uniform, variance_scaling = RandomNormal, TruncatedNormal, RandomUniform, VarianceScaling
+glorot_normal, glorot_uniform, he_normal, he_uniform, lecun_normal, lecun_uniform = GlorotNormal, GlorotUniform, HeNormal, HeUniform, LecunNormal, LecunUniform
 
 
 def get(identifier):
@@ -44,10 +49,10 @@ def get(identifier):
         return value[0]
     full = json.loads(_core.initializer_config(text))
     cls = globals().get(full["class_name"])
-    return cls.from_config({k: v for k, v in full["config"].items() if k not in ("input_axes", "output_axes")}) if cls else identifier
+    return cls.from_config(full["config"]) if cls else identifier
 
 
 def serialize(initializer):
     """What a configuration holds for this initialiser."""
     text, value = _serialize.identifier(initializer, "initializer")
-    return json.loads(value[2] or "null") if value else json.loads(_core.initializer_config(text))
+    return json.loads(value[2]) if value else json.loads(_core.initializer_config(text))

@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Keras's layers: ``Conv2DTranspose``, and the layers without weights that stand beside it."""
 import json
+import weakref
 
 import numpy as np
 
-from . import _arrays, _core, _serialize
+from . import _arrays, _core, _serialize, activations, constraints, initializers, regularizers
+from ._objects import REQUIRED, signature
+
+_TUPLES = ("kernel_size", "strides", "dilation_rate", "output_padding")
+_wrappers = weakref.WeakValueDictionary()            # id of a layer of the core -> the Python layer around it, which keeps it alive
 
 _VALUES = {"activation": "activation", "kernel_initializer": "initializer", "bias_initializer": "initializer", "kernel_regularizer": "regularizer",
            "bias_regularizer": "regularizer", "activity_regularizer": "regularizer", "kernel_constraint": "constraint", "bias_constraint": "constraint"}
@@ -62,19 +67,43 @@ class Variable:
 
 
 def _wrap(core):
-    """The Python layer around a layer of the core."""
-    cls = Conv2DTranspose if core.class_name == "Conv2DTranspose" else Layer
-    layer = cls.__new__(cls)
-    layer._core = core
-    layer._functions = {}
+    """The Python layer around a layer of the core: always the same one while somebody holds it."""
+    layer = _wrappers.get(id(core))
+    if layer is None:
+        cls = globals().get(core.class_name)
+        cls = cls if isinstance(cls, type) and issubclass(cls, Layer) else Layer
+        layer = cls.__new__(cls)
+        layer._attach(core)
     return layer
+
+
+def _config_of(core):
+    config = json.loads(core.config_json())
+    for key in _TUPLES:
+        if isinstance(config.get(key), list):
+            config[key] = tuple(config[key])
+    return config
 
 
 class Layer:
     """What all layers share."""
 
+    _built_in = True                                 # as an activation, a layer is its configuration
+    _functions = {}                                  # arguments that are Python functions
+    _arguments = {}                                  # the configuration without them
+
+    def _attach(self, core):
+        self._core = core
+        _wrappers[id(core)] = self
+
+    def _settings(self):
+        return self._arguments if self._functions else self._known()
+
     def _known(self):
-        return json.loads(self._core.config_json())
+        return _config_of(self._core)
+
+    def _upconv_config(self):
+        return json.loads(self._core.serialize_json())
 
     @property
     def name(self):
@@ -184,7 +213,11 @@ class Layer:
     def trainable_weights(self):
         return [w for w in self.weights if w.trainable] if self.trainable else []
 
-    trainable_variables = trainable_weights
+    @property
+    def non_trainable_weights(self):
+        return [w for w in self.weights if not (w.trainable and self.trainable)]
+
+    trainable_variables, non_trainable_variables = trainable_weights, non_trainable_weights
 
     def get_weights(self):
         """The weights as NumPy arrays."""
@@ -225,7 +258,7 @@ class Layer:
         return _wrap(_core.make_layer(json.dumps({"class_name": config.get("class_name", cls.__name__), "config": config})))
 
     def __getstate__(self):
-        config = dict(self._arguments, name=self.name, trainable=self.trainable) if self._functions else self._known()
+        config = dict(self._settings(), trainable=self.trainable)
         return {"class_name": self._core.class_name, "config": config, "functions": self._functions, "trainable": self.trainable,
                 "input_shape": self._core.built_input_shape if self.built else None, "weights": self.get_weights() if self.built else []}
 
@@ -234,7 +267,7 @@ class Layer:
         if state["class_name"] == "Conv2DTranspose":
             self.__init__(**config)
         else:
-            self._core, self._functions = _core.make_layer(json.dumps({"class_name": state["class_name"], "config": config})), {}
+            self._attach(_core.make_layer(json.dumps({"class_name": state["class_name"], "config": config})))
         if state["input_shape"]:
             self.build(state["input_shape"])
         if state["weights"]:
@@ -321,14 +354,17 @@ class Conv2DTranspose(Layer):
                 config[key] = json.loads(text)
             else:
                 functions[key] = function
-        self._functions = {key: values[key] for key in functions}
-        self._arguments = config
         config = {k: v for k, v in config.items() if v is not None or k in ("output_padding", "kernel_initializer", "bias_initializer")}
         try:
             text = json.dumps(config)
         except TypeError as error:
             raise ValueError(f"An argument of Conv2DTranspose is of a type it cannot be: {error}") from None
-        self._core = _core.make_conv(text, functions)
+        core = _core.make_conv(text, {})
+        if functions:
+            self._functions = {key: values[key] for key in functions}
+            self._arguments = {key: value for key, value in _config_of(core).items() if key not in functions}
+            core = _core.make_conv(json.dumps(self._arguments), functions)
+        self._attach(core)
 
     @property
     def kernel(self):
@@ -347,31 +383,27 @@ class Conv2DTranspose(Layer):
         if not self.built:
             raise AttributeError(f"The layer {self.name!r} has no weights yet: call it or build(input_shape) first.")
 
-    @property
-    def filters(self):
-        return self._known()["filters"]
-
-    @property
-    def kernel_size(self):
-        return tuple(self._known()["kernel_size"])
-
-    @property
-    def strides(self):
-        return tuple(self._known()["strides"])
-
-    @property
-    def padding(self):
-        return self._known()["padding"]
-
-    @property
-    def data_format(self):
-        return self._known()["data_format"]
-
     def plan(self, input_shape, math="fast"):
         """``(algorithm, reason)`` of a call with this shape."""
         return self._core.plan(list(input_shape), math)
 
 
+def _setting(key, doc):
+    return property(lambda self: self._settings()[key], doc=doc)
+
+
+def _value(key, module):
+    return property(lambda self: self._functions[key] if key in self._functions else module.get(self._settings()[key]),
+                    doc=f"What the argument ``{key}`` made: an object, a function, or None.")
+
+
+for _key, _doc in dict(filters="Channels of the output.", kernel_size="(height, width)", strides="(height, width)", padding='"valid" or "same"',
+                       output_padding="(height, width), or None", data_format='"channels_last" or "channels_first"',
+                       dilation_rate="(height, width)", use_bias="Whether there is a bias.").items():
+    setattr(Conv2DTranspose, _key, _setting(_key, _doc))
+for _key, _role in _VALUES.items():
+    setattr(Conv2DTranspose, _key, _value(_key, {"activation": activations, "initializer": initializers, "regularizer": regularizers,
+                                                 "constraint": constraints}[_role]))
 Convolution2DTranspose = Conv2DTranspose
 
 
@@ -396,21 +428,45 @@ def _dtype(value):
 
 
 def _stateless(class_name, doc, **defaults):
-    def __init__(self, **kwargs):
-        unknown = set(kwargs) - set(defaults) - {"name", "trainable", "dtype"}
-        if unknown:
-            raise ValueError(f"Unrecognized keyword arguments passed to {class_name}: { {k: kwargs[k] for k in unknown} }")
-        config = {**defaults, **{k: _plain(v) for k, v in kwargs.items()}}
-        if "activation" in config:
-            config["activation"] = json.loads(_serialize.identifier(config["activation"], "activation")[0])
-        self._functions = {}
-        self._core = _core.make_layer(json.dumps({"class_name": class_name, "config": config}))
+    its_signature = signature("self", **defaults)
 
+    def __init__(self, *args, **kwargs):
+        common = {key: kwargs.pop(key) for key in ("name", "trainable", "dtype") if key in kwargs}
+        common = {key: value for key, value in common.items() if value is not None}
+        unknown = {key: value for key, value in kwargs.items() if key not in defaults}
+        if unknown:
+            raise ValueError(f"Unrecognized keyword arguments passed to {class_name}: {unknown}")
+        bound = its_signature.bind(self, *args, **kwargs)
+        bound.apply_defaults()
+        config = {**common, **{key: _plain(value) for key, value in bound.arguments.items() if key != "self"}}
+        if "activation" in config:
+            text, function = _serialize.identifier(config["activation"], "activation")
+            if function:
+                raise ValueError("The layer Activation takes Keras's activations only; Conv2DTranspose takes Python functions too.")
+            config["activation"] = json.loads(text)
+        if "dtype" in config:
+            config["dtype"] = _dtype(config["dtype"])
+        self._attach(_core.make_layer(json.dumps({"class_name": class_name, "config": config})))
+
+    __init__.__signature__ = its_signature
     return type(class_name, (Layer,), {"__init__": __init__, "__doc__": doc, "__module__": __name__})
 
 
-Activation = _stateless("Activation", "An activation as a layer.", activation="linear")
+Activation = _stateless("Activation", "An activation as a layer.", activation=REQUIRED)
 ReLU = _stateless("ReLU", "Keras's ReLU layer.", max_value=None, negative_slope=0.0, threshold=0.0)
 LeakyReLU = _stateless("LeakyReLU", "Keras's LeakyReLU layer.", negative_slope=0.3)
 ELU = _stateless("ELU", "Keras's ELU layer.", alpha=1.0)
 Softmax = _stateless("Softmax", "Keras's Softmax layer.", axis=-1)
+InputLayer = _stateless("InputLayer", "The shape of a model's input, with the batch (None where it varies).", batch_shape=REQUIRED)
+
+
+def Input(shape, batch_size=None, dtype=None, name=None):
+    """The first item of a Sequential's list: the shape of its input without the batch.
+
+    Examples
+    --------
+    >>> import upconv
+    >>> upconv.Sequential([upconv.Input((4, 4, 8)), upconv.layers.Conv2DTranspose(3, 2, 2)]).count_params()
+    99
+    """
+    return InputLayer((batch_size, *shape), dtype=dtype, name=name)

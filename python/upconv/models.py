@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Models: graphs of layers that are loaded from Keras files, or Sequentials made here; summary, predict, fit, save."""
+import copy
 import json
 import os
-import time
+import tempfile
 
 import numpy as np
 
-from . import _arrays, _core, callbacks as _callbacks, layers as _layers, losses as _losses, optimizers as _optimizers
+from . import _arrays, _core, _serialize, callbacks as _callbacks, layers as _layers, losses as _losses, optimizers as _optimizers
 
 
 def _list(x):
@@ -21,6 +22,7 @@ class Model:
     """A model. Made by :func:`load_model`, or by :class:`Sequential`."""
 
     stop_training = False
+    _held = None                                     # the Python layers, so that they are the same at every look
 
     def __init__(self, core, trainer=None):
         self._core = core
@@ -35,7 +37,12 @@ class Model:
     @property
     def layers(self):
         """The layers in order, without the inputs."""
-        return [_layers._wrap(layer) for layer in self._core.layers() if layer.class_name != "InputLayer"]
+        return [layer for layer in self._wrapped() if not isinstance(layer, _layers.InputLayer)]
+
+    def _wrapped(self):
+        if self._held is None:
+            self._held = [_layers._wrap(layer) for layer in self._core.layers()]
+        return self._held
 
     def get_layer(self, name):
         for layer in self.layers:
@@ -177,12 +184,16 @@ class Model:
     # ---- files
 
     def save(self, path, overwrite=True):
-        """Writes a ``.keras`` file (compiled, with the optimiser's state, if :meth:`compile` was called) or a legacy ``.h5``."""
+        """Writes a ``.keras`` file (compiled, with the optimiser's state, if :meth:`compile` was called) or a legacy ``.h5``.
+
+        Python functions and classes are written by their names; ``load_model`` needs them registered, or as ``custom_objects``."""
         path = os.fspath(path)
-        if self._trainer is not None and path.endswith(".keras"):
-            self._trainer.save(path, overwrite)
-        else:
-            self._core.save(path, overwrite)
+        own = _serialize.own_objects([function for layer in self.layers for function in layer._functions.values()])
+        with _serialize.custom_object_scope(own):
+            if self._trainer is not None and path.endswith(".keras"):
+                self._trainer.save(path, overwrite)
+            else:
+                self._core.save(path, overwrite)
 
     def save_weights(self, path, overwrite=True, max_shard_size=0):
         """Writes ``.weights.h5``, ``.weights.json`` (shards of at most ``max_shard_size`` bytes), ``.h5`` or ``.npz``."""
@@ -192,11 +203,25 @@ class Model:
         """Replaces the weights from any of those files, or from a whole model's. All or nothing."""
         self._core.load_weights(os.fspath(path))
 
+    def _copied(self):
+        """The layers of a chain, to be copied one by one: Python functions in them have no form in a file."""
+        names = [shape for _, shape in self._core.input_shapes()]
+        return self.layers, self.name, names[0][1:] if names else None
+
     def __reduce__(self):
+        if self._trainer is not None:
+            with tempfile.TemporaryDirectory() as folder:
+                path = os.path.join(folder, "model.keras")
+                self.save(path)
+                with open(path, "rb") as file:
+                    return _revive_compiled, (file.read(),)
+        if self._core.kind == "Sequential":
+            return Sequential, self._copied()
         return _from_bytes, (self._core.save_bytes(),)
 
     def __deepcopy__(self, memo):
-        return Model(self._core.clone())
+        make, arguments = self.__reduce__()
+        return make(*copy.deepcopy(arguments, memo))
 
     # ---- pictures
 
@@ -241,29 +266,61 @@ class Sequential(Model):
     Parameters
     ----------
     layers : list of Layer
+        The first may be ``upconv.Input``.
     name : str, optional
     input_shape : tuple, optional
         Without the batch; without it the first call builds the model.
+
+    Examples
+    --------
+    >>> import upconv
+    >>> model = upconv.Sequential([upconv.Input((4, 4, 8))])
+    >>> model.add(upconv.layers.Conv2DTranspose(3, 2, 2, name="up"))
+    >>> [layer.name for layer in model.layers]
+    ['up']
     """
 
-    def __init__(self, layers, name="", input_shape=None):
+    def __init__(self, layers=None, name=None, input_shape=None):
+        layers = list(layers or [])
+        if layers and isinstance(layers[0], _layers.InputLayer):
+            input_shape = layers.pop(0)._known()["batch_shape"][1:]
+        for layer in layers:
+            if not isinstance(layer, _layers.Layer):
+                raise ValueError(f"Only instances of upconv's layers can be added to a Sequential model. Received: {layer} (of type {type(layer)})")
+        self._input_shape = input_shape
         super().__init__(_core.make_sequential([layer._core for layer in layers], name or "", None if input_shape is None else list(input_shape)))
+        self._held = layers
+
+    def add(self, layer):
+        """Puts a layer at the end. The model is to be compiled after that."""
+        first = [] if self._input_shape is not None or not isinstance(layer, _layers.InputLayer) else [layer]
+        Sequential.__init__(self, first or [*self.layers, layer], self.name, self._input_shape)
 
 
 def _from_bytes(data):
     return Model(_core.load_model_bytes(data, None, 0))
 
 
-def load_model(path, weights="", compile=True, on_note=None, max_tensor_bytes=0):
+def _revive_compiled(data):
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "model.keras")
+        with open(path, "wb") as file:
+            file.write(data)
+        return load_model(path)
+
+
+def load_model(path, custom_objects=None, compile=True, *, weights="", on_note=None, max_tensor_bytes=0):
     """A model from a Keras file: ``.keras``, legacy ``.h5`` of Keras 2 and 3, an architecture's JSON with ``weights``, or bytes.
 
     Parameters
     ----------
     path : str, os.PathLike or bytes
-    weights : str, optional
-        A second file with the weights.
+    custom_objects : dict, optional
+        Functions and classes by the names that the file may call them by.
     compile : bool
         Whether a compiled file's optimiser, losses and state are taken along.
+    weights : str, optional
+        A second file with the weights.
     on_note : callable, optional
         Told about everything the file could not say.
     max_tensor_bytes : int, optional
@@ -281,6 +338,9 @@ def load_model(path, weights="", compile=True, on_note=None, max_tensor_bytes=0)
     >>> model.count_params()
     13777
     """
+    if custom_objects:
+        with _serialize.custom_object_scope(custom_objects):
+            return load_model(path, None, compile, weights=weights, on_note=on_note, max_tensor_bytes=max_tensor_bytes)
     if isinstance(path, (bytes, bytearray, memoryview)):
         return Model(_core.load_model_bytes(bytes(path), on_note, max_tensor_bytes))
     path = os.fspath(path)

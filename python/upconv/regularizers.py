@@ -39,4 +39,4 @@ def get(identifier):
 def serialize(regularizer):
     """What a configuration holds for this regulariser."""
     text, value = _serialize.identifier(regularizer, "regularizer")
-    return json.loads(value[2] or "null") if value else json.loads(_core.regularizer_config(text))
+    return json.loads(value[2]) if value else json.loads(_core.regularizer_config(text))

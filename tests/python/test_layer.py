@@ -143,7 +143,7 @@ def test_configuration_and_copies():
     layer = Conv2DTranspose(3, (2, 3), 2, "SAME", output_padding=1, activation="relu", kernel_regularizer=upconv.regularizers.L2(0.1),
                             kernel_constraint="max_norm", kernel_initializer=upconv.initializers.HeNormal(seed=3), name="up")
     config = layer.get_config()
-    assert (config["filters"], config["kernel_size"], config["padding"], config["output_padding"]) == (3, [2, 3], "same", [1, 1])
+    assert (config["filters"], config["kernel_size"], config["padding"], config["output_padding"]) == (3, (2, 3), "same", (1, 1))
     assert Conv2DTranspose.from_config(config).get_config() == config
     layer.build((None, None, None, 4))
     for twin in (pickle.loads(pickle.dumps(layer)), copy.deepcopy(layer)):
@@ -183,8 +183,9 @@ def test_python_functions():
         raise KeyError("mine")
     with pytest.raises(KeyError, match="mine"):
         Conv2DTranspose(2, 2, activation=broken)(x)
-    with pytest.raises(ValueError, match="register_keras_serializable"):
-        inference.get_config()
+    assert inference.get_config()["activation"]["class_name"] == "function"
+    with pytest.raises(ValueError, match="activation"):
+        upconv.Sequential([inference]).save("never.keras")
 
 
 def test_registered_functions_are_saved_by_name():
@@ -200,6 +201,58 @@ def test_registered_functions_are_saved_by_name():
     assert pickle.loads(pickle.dumps(Conv2DTranspose(1, 1, activation=Doubled()))) is not None
 
 
+@upconv.saving.register_keras_serializable(package="tests")
+class Scaled:
+    """A value of one's own, in any of the four roles."""
+
+    def __init__(self, by):
+        self.by = by
+
+    def __call__(self, x, dtype=None):
+        return np.full(x, self.by, dtype) if dtype else x * self.by
+
+    def get_config(self):
+        return {"by": self.by}
+
+
+class Count(upconv.regularizers.Regularizer):
+    def __call__(self, w):
+        return float(w.size)
+
+    def gradient(self, w):
+        return np.zeros_like(w)
+
+
+def plus_one(x):
+    return x + 1
+
+
+def test_files_name_registered_classes_and_own_functions(tmp_path):
+    x = np.random.default_rng(4).normal(size=(1, 2, 2, 2)).astype("float32")
+    layer = Conv2DTranspose(2, 1, activation=Scaled(3.0), kernel_initializer=Scaled(0.5), kernel_constraint=Scaled(1.0), name="own")
+    model = upconv.Sequential([layer, Conv2DTranspose(1, 1, activation=plus_one, kernel_regularizer=Count())], input_shape=(2, 2, 2))
+    np.testing.assert_allclose(layer(x), np.repeat(x.sum(-1, keepdims=True) * 1.5, 2, -1), rtol=1e-6)
+    model.save(tmp_path / "own.keras")
+    with pytest.raises(upconv.FileError, match="function"):
+        upconv.load_model(tmp_path / "own.keras")
+    again = upconv.load_model(tmp_path / "own.keras", custom_objects={"plus_one": plus_one, "Count": Count})
+    np.testing.assert_array_equal(again(x), model(x))
+    assert again.layers[0].activation.by == 3.0 and again.losses == model.losses == [2.0]
+    assert again.layers[0] is again.layers[0]
+    for twin in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
+        np.testing.assert_array_equal(twin(x), model(x))
+        assert twin.layers[1].activation is plus_one
+
+
+def test_what_a_layer_was_made_of():
+    layer = Conv2DTranspose(3, 2, activation=upconv.layers.LeakyReLU(0.5), kernel_initializer="he_normal", kernel_regularizer="l2", kernel_constraint=plus_one)
+    assert (layer.filters, layer.kernel_size, layer.strides, layer.use_bias, layer.output_padding) == (3, (2, 2), (1, 1), True, None)
+    assert type(layer.kernel_initializer) is upconv.initializers.HeNormal and layer.kernel_constraint is plus_one and layer.bias_constraint is None
+    assert layer.kernel_regularizer.get_config() == {"l2": 0.01}
+    np.testing.assert_array_equal(layer.activation(np.float32([-2, 2])), [-1, 2])
+    assert layer.get_config()["activation"]["class_name"] == "LeakyReLU"
+
+
 def test_threads_agree_and_the_gil_is_free():
     layer = Conv2DTranspose(32, 4, 2, padding="same")
     x = np.random.default_rng(3).normal(size=(1, 24, 24, 64)).astype("float32")
@@ -212,6 +265,13 @@ def test_threads_agree_and_the_gil_is_free():
 def test_values_by_themselves():
     np.testing.assert_array_equal(upconv.activations.relu(np.array([-1.0, 2.0])), [0, 2])
     assert upconv.activations.get("silu") is upconv.activations.silu
+    x = np.array([[-2.0, 1.0, 7.0]])
+    np.testing.assert_array_equal(upconv.activations.relu(x, negative_slope=0.5, max_value=6.0), [[-1, 1, 6]])
+    np.testing.assert_array_equal(upconv.activations.threshold(x, 2.0, 9.0), [[9, 9, 7]])
+    np.testing.assert_allclose(upconv.activations.softmax(x, axis=0), [[1, 1, 1]])
+    np.testing.assert_allclose(upconv.activations.elu(x, 2.0)[0, 0], 2 * np.expm1(-2.0))
+    with pytest.raises(TypeError):
+        upconv.activations.tanh(x, 1.0)
     np.testing.assert_array_equal(upconv.initializers.Constant(2)((2, 2)), np.full((2, 2), 2, "float32"))
     a = upconv.initializers.GlorotUniform(seed=1)
     np.testing.assert_array_equal(a((3, 3, 2, 4)), a((3, 3, 2, 4)))
