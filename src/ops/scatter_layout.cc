@@ -83,7 +83,7 @@ std::int64_t ScatterLayout<T>::most_pixels() const noexcept {
   const std::int64_t ring = std::max<std::int64_t>(1, g.ci) * (y_reach + 1);
   if (g.data_format == DataFormat::channels_last)
     return std::max(8 * (lanes + x_reach), kScratchElements / std::max(ring, most_columns));
-  return std::max(lanes + x_reach, kScratchBytes / pixel_bytes() - 2 * lanes - x_reach);
+  return std::max(lanes, kScratchBytes / pixel_bytes() / lanes * lanes - x_reach);
 }
 
 /// Scratch for a pixel of a block: strips, staged input, products, sums.
@@ -113,7 +113,7 @@ void ScatterLayout<T>::cut(const kernels::StripKernels<T>& kernels) {
   strips = strips_of(bands);
   const double finishing = kFinishing * static_cast<double>(g.output_elements() / std::max<std::int64_t>(1, g.n));
   work_ = best * static_cast<double>(parts * blocks) + finishing;
-  const bool small = g.data_format == DataFormat::channels_last || (block_columns + x_reach + 2 * lanes) * pixel_bytes() <= kScratchBytes;
+  const bool small = g.data_format == DataFormat::channels_last || strips * lanes * pixel_bytes() <= kScratchBytes;
   if (!small) work_ = std::numeric_limits<double>::infinity();   // never by choice
 }
 
