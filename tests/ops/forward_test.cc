@@ -9,6 +9,7 @@
 #include "kernels/isa.h"
 #include "ops/conv_transpose.h"
 #include "ops/reference.h"
+#include "support/fenced.h"
 #include "support/grid.h"
 
 namespace upconv {
@@ -28,22 +29,26 @@ std::vector<double> expected(const ops::Geometry& g, const std::vector<double>& 
 
 template <class T>
 std::vector<T> run(const ops::Problem& problem, const ExecutionOptions& options, const std::vector<T>& x,
-                   const std::vector<T>& kernel, const std::vector<T>& bias) {
-  const auto plan = ops::ForwardPlan::make(problem, options);
-  std::vector<T> y(static_cast<std::size_t>(problem.geometry.output_elements()));
+                   const std::vector<T>& kernel, const std::vector<T>& bias, bool unpacked = false) {
+  const auto plan = ops::ForwardPlan::make(problem, options, unpacked);
+  test::Fenced<T> fenced_x(x), fenced_kernel(kernel), fenced_bias(bias), y(static_cast<std::size_t>(problem.geometry.output_elements()));
   std::memset(static_cast<void*>(y.data()), 0xff, y.size() * sizeof(T));
-  Tensor workspace = Tensor::uninitialized({static_cast<std::int64_t>(plan->workspace_bytes()) / 4 + 16});
-  plan->run(x.data(), *plan->pack(kernel.data()), problem.has_bias ? bias.data() : nullptr, y.data(), workspace.bytes());
-  return y;
+  const std::size_t bytes = unpacked ? plan->unpacked_workspace_bytes() : plan->workspace_bytes();
+  Tensor workspace = Tensor::uninitialized({static_cast<std::int64_t>(bytes) / 4 + 16});
+  const T* const b = problem.has_bias ? fenced_bias.data() : nullptr;
+  if (unpacked) plan->run_unpacked(fenced_x.data(), fenced_kernel.data(), b, y.data(), workspace.bytes());
+  else plan->run(fenced_x.data(), *plan->pack(fenced_kernel.data()), b, y.data(), workspace.bytes());
+  EXPECT_TRUE(y.untouched_before()) << test::describe(problem.geometry);
+  return y.values();
 }
 
-template <class T>
-void exact_on_integers(const std::string& isa, const std::string& algorithm, int cases) {
+template <class T, class Make = ops::Geometry (*)(test::Random&)>
+void exact_on_integers(const std::string& isa, const std::string& algorithm, int cases, Make geometry = test::random_geometry) {
   test::Random random(20262);
   int tested = 0;
   for (int i = 0; i < cases; ++i) {
     ops::Problem problem;
-    problem.geometry = test::random_geometry(random);
+    problem.geometry = geometry(random);
     problem.dtype = dtype_of<T>;
     problem.has_bias = test::draw(random, 0, 3) != 0;
     const bool relu = test::draw(random, 0, 1);
@@ -57,7 +62,7 @@ void exact_on_integers(const std::string& isa, const std::string& algorithm, int
     const std::vector<std::string> possible = ops::applicable_algorithms(problem, options.math);
     if (std::find(possible.begin(), possible.end(), algorithm) == possible.end()) continue;
     ++tested;
-    const std::vector<T> got = run(problem, options, x, kernel, bias);
+    const std::vector<T> got = run(problem, options, x, kernel, bias, i % 4 == 0);
     for (std::size_t k = 0; k < want.size(); ++k) {
       const double rounded = static_cast<double>(static_cast<float>(static_cast<T>(static_cast<float>(want[k]))));
       ASSERT_EQ(static_cast<double>(static_cast<float>(got[k])), rounded) << "element " << k << ", " << test::describe(g);
@@ -75,6 +80,26 @@ TEST(Forward, ExactOnIntegersForEveryAlgorithmTargetAndDtype) {
       exact_on_integers<double>(isa.name, algorithm, cases / 4);
       exact_on_integers<Half>(isa.name, algorithm, cases / 4);
       exact_on_integers<BFloat16>(isa.name, algorithm, cases / 4);
+    }
+}
+
+/// Rows long enough for whole tiles and their remainders, bands and blocks; the widths and filters at which vectors fill or do not.
+ops::Geometry wide_geometry(test::Random& random) {
+  static constexpr std::int64_t kFilters[] = {1, 2, 3, 4, 5, 8, 12, 16, 20, 21, 24, 32, 40, 64};
+  ops::Geometry g;
+  g.n = test::draw(random, 1, 2), g.ci = test::draw(random, 1, 40), g.co = kFilters[static_cast<std::size_t>(test::draw(random, 0, 13))];
+  const std::int64_t s = test::draw(random, 1, 3), k = test::draw(random, 0, 1) ? s : test::draw(random, 1, 5);
+  const Padding padding = test::draw(random, 0, 1) ? Padding::same : Padding::valid;
+  g.y = ops::make_axis(test::draw(random, 1, 12), k, s, padding, {}, 1), g.x = ops::make_axis(test::draw(random, 4, 70), k, s, padding, {}, 1);
+  return g;
+}
+
+TEST(Forward, ExactOnLongRowsToo) {
+  for (const kernels::Isa& isa : kernels::isas())
+    for (const std::string algorithm : {"tile_gemm", "phase_gemm", "scatter_gemm"}) {
+      SCOPED_TRACE(isa.name + " " + algorithm);
+      exact_on_integers<float>(isa.name, algorithm, 80, wide_geometry);
+      exact_on_integers<double>(isa.name, algorithm, 20, wide_geometry);
     }
 }
 
