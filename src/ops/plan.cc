@@ -32,7 +32,7 @@ const char* why(std::size_t algorithm) {
   switch (algorithm) {
     case kTileGemm: return "kernel_size <= strides: one tap a pixel, every output written once";
     case kWeightStream: return "few pixels, many weights: live weights are read once";
-    case kScatterGemm: return "few filters: all taps as columns of one GEMM fill the lanes";
+    case kScatterGemm: return "few filters: pixels along the lanes fill them";
     case kWinograd: return "winograd: fewer multiplications than taps";
     default: return "implicit GEMM, one a phase, with its own taps only";
   }
