@@ -74,6 +74,17 @@ std::vector<Role> roles_of(const std::vector<std::string>& jsons) {
   return roles;
 }
 
+/// A number, or the array of Reduction::none.
+nb::object loss_values(const std::string& json, const std::pair<Array, bool>& y_true, const std::pair<Array, bool>& y_pred,
+                       const std::optional<std::pair<Array, bool>>& sample_weight) {
+  const Loss loss = Loss::from_config(config_of(json));
+  const ConstTensorView t = view_of(y_true.first, y_true.second), p = view_of(y_pred.first, y_pred.second);
+  std::optional<Tensor> weight;
+  if (sample_weight) weight = Tensor::copy_of(view_of(sample_weight->first, sample_weight->second));
+  if (loss.reduction() == Reduction::none) return to_numpy(loss.values(t, p, weight ? &*weight : nullptr));
+  return nb::float_(loss(t, p, weight ? &*weight : nullptr));
+}
+
 }  // namespace
 
 void bind_training(nb::module_& m) {
@@ -113,10 +124,7 @@ void bind_training(nb::module_& m) {
       .def("set_learning_rate", [](Trainer& t, double v) { t.optimizer().set_learning_rate(v); });
   m.def("load_trainer", [](const std::string& path) { return load_trainer(path); }, nb::call_guard<nb::gil_scoped_release>());
   m.def("is_compiled", [](const std::string& path) { return describe_model(path).compiled; }, nb::call_guard<nb::gil_scoped_release>());
-  m.def("loss_values", [](const std::string& json, const Array& t, bool tb, const Array& p, bool pb) {
-    const Loss loss = Loss::from_config(config_of(json));
-    return loss(view_of(t, tb), view_of(p, pb));
-  });
+  m.def("loss_values", &loss_values, nb::arg("loss"), nb::arg("y_true"), nb::arg("y_pred"), nb::arg("sample_weight").none());
   m.def("loss_config", [](const std::string& json) { return Loss::from_config(config_of(json)).serialize().json(); });
   m.def("optimizer_config", [](const std::string& json) { return Optimizer::from_config(config_of(json)).serialize().json(); });
   m.def("metric_config", [](const std::string& json) { return Metric::from_config(config_of(json)).serialize().json(); });

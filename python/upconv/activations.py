@@ -61,6 +61,11 @@ def get(identifier):
     raise ValueError(f"Could not interpret activation function identifier: {identifier}")
 
 
+def deserialize(config):
+    """The activation of a configuration: a name or a dictionary."""
+    return get(config)
+
+
 def serialize(activation):
     """What a configuration holds for this activation."""
     text, value = _serialize.identifier(activation, "activation")

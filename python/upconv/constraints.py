@@ -36,6 +36,11 @@ def get(identifier):
     return globals()[full["class_name"]].from_config(full["config"])
 
 
+def deserialize(config):
+    """The constraint of a configuration: a name or a dictionary."""
+    return get(config)
+
+
 def serialize(constraint):
     """What a configuration holds for this constraint."""
     text, value = _serialize.identifier(constraint, "constraint")

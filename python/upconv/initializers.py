@@ -36,6 +36,7 @@ _make("Identity", gain=1.0)
 _make("Bilinear")                                        # not in Keras: interpolation by the stride
 _make("ICNR", scale=2, initializer="he_normal")          # not in Keras: one phase's values in all phases
 zeros, ones, constant, identity, orthogonal = Zeros, Ones, Constant, Identity, Orthogonal
+IdentityInitializer, OrthogonalInitializer = Identity, Orthogonal
 random_normal, truncated_normal, random_uniform, variance_scaling = RandomNormal, TruncatedNormal, RandomUniform, VarianceScaling
 glorot_normal, glorot_uniform, he_normal, he_uniform, lecun_normal, lecun_uniform = GlorotNormal, GlorotUniform, HeNormal, HeUniform, LecunNormal, LecunUniform
 
@@ -50,6 +51,11 @@ def get(identifier):
     full = json.loads(_core.initializer_config(text))
     cls = globals().get(full["class_name"])
     return cls.from_config(full["config"]) if cls else identifier
+
+
+def deserialize(config):
+    """The initialiser of a configuration: a name or a dictionary."""
+    return get(config)
 
 
 def serialize(initializer):

@@ -176,8 +176,8 @@ class Layer:
             return _arrays.from_core(_core.call(self._core, array, bfloat16, math, algorithm, threads))
         if not isinstance(out, np.ndarray) or not out.flags.c_contiguous or not out.flags.writeable:
             raise ValueError("`out` must be a writable C-contiguous NumPy array.")
-        is_bfloat16 = out.dtype.name == "bfloat16"
-        _core.call_into(self._core, array, bfloat16, out.view(np.uint16) if is_bfloat16 else out, is_bfloat16, math, algorithm, threads)
+        out_bfloat16 = _arrays.is_bfloat16(out)
+        _core.call_into(self._core, array, bfloat16, out.view(np.uint16) if out_bfloat16 else out, out_bfloat16, math, algorithm, threads)
         return out
 
     call = __call__

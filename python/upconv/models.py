@@ -144,26 +144,23 @@ class Model:
         if not self.built:
             self._core.build(list(np.shape(_list(x)[0])))
         history = _callbacks.History()
-        watchers = [history] + ([_callbacks.ProgbarLogger()] if verbose in ("auto", 1, 2, True) else []) + list(callbacks or [])
+        watchers = list(callbacks or []) + ([_callbacks.ProgbarLogger()] if verbose in ("auto", 1, 2, True) else []) + [history]
         params = {}
         self.stop_training = False
         for watcher in watchers:
             watcher.set_model(self)
             watcher.set_params(params)
 
+        def tell(method, *arguments):
+            for watcher in watchers:
+                getattr(watcher, method)(*arguments)
+
         def on_event(event, epoch, step, epochs, steps, logs, rate):
             params.update(epoch=epoch, epochs=epochs, steps=steps)
-            for watcher in watchers:
-                if event == "train_begin":
-                    watcher.on_train_begin()
-                elif event == "epoch_begin":
-                    watcher.on_epoch_begin(epoch)
-                elif event == "batch_end":
-                    watcher.on_train_batch_end(step, logs)
-                elif event == "epoch_end":
-                    watcher.on_epoch_end(epoch, logs)
-                else:
-                    watcher.on_train_end()
+            tell("on_" + event.replace("batch", "train_batch"), *{"epoch_begin": (epoch,), "batch_end": (step, logs), "epoch_end": (epoch, logs)}.get(event, ()))
+            following = 0 if event == "epoch_begin" else step + 1 if event == "batch_end" else steps
+            if following < steps and not self.stop_training:
+                tell("on_train_batch_begin", following)
             return True if self.stop_training else None
 
         vx, vy, vw = (list(validation_data) + [None])[:3] if validation_data is not None else (None, None, None)

@@ -34,13 +34,14 @@ _COMMON = dict(weight_decay=None, clipnorm=None, clipvalue=None, global_clipnorm
 
 
 def _make(name, learning_rate=0.001, /, **own):
-    globals()[name] = config_class(Optimizer, name, f"Keras's ``{name}`` optimiser.", learning_rate=learning_rate, **own, **_COMMON)
+    common = {key: value for key, value in _COMMON.items() if key not in own}
+    globals()[name] = config_class(Optimizer, name, f"Keras's ``{name}`` optimiser.", learning_rate=learning_rate, **own, **common)
 
 
 _make("SGD", 0.01, momentum=0.0, nesterov=False)
 _make("RMSprop", rho=0.9, momentum=0.0, epsilon=1e-7, centered=False)
 _make("Adam", beta_1=0.9, beta_2=0.999, epsilon=1e-7, amsgrad=False)
-_make("AdamW", beta_1=0.9, beta_2=0.999, epsilon=1e-7, amsgrad=False)
+_make("AdamW", weight_decay=0.004, beta_1=0.9, beta_2=0.999, epsilon=1e-7, amsgrad=False)
 for _name in ("Adamax", "Nadam", "Lamb"):
     _make(_name, beta_1=0.9, beta_2=0.999, epsilon=1e-7)
 _make("Adagrad", initial_accumulator_value=0.1, epsilon=1e-7)
@@ -72,3 +73,20 @@ def get(identifier):
         return identifier
     full = json.loads(_core.optimizer_config(json.dumps(identifier)))
     return globals()[full["class_name"]].from_config(full["config"])
+
+
+def deserialize(config):
+    """The optimiser of a configuration's dictionary."""
+    return get(config)
+
+
+def serialize(optimizer):
+    """What a configuration holds for this optimiser.
+
+    Examples
+    --------
+    >>> import upconv
+    >>> upconv.optimizers.serialize(upconv.optimizers.SGD(0.5))["class_name"]
+    'SGD'
+    """
+    return optimizer._upconv_config()

@@ -22,7 +22,7 @@ L1 = config_class(Regularizer, "L1", "``l1 * sum(|x|)``", l1=0.01)
 L2 = config_class(Regularizer, "L2", "``l2 * sum(x ** 2)``", l2=0.01)
 L1L2 = config_class(Regularizer, "L1L2", "``l1 * sum(|x|) + l2 * sum(x ** 2)``", l1=0.0, l2=0.0)
 OrthogonalRegularizer = config_class(Regularizer, "OrthogonalRegularizer", "Pulls rows or columns of a matrix apart.", factor=0.01, mode="rows")
-l1, l2, l1_l2 = L1, L2, L1L2
+l1, l2, l1_l2, orthogonal_regularizer = L1, L2, L1L2, OrthogonalRegularizer
 
 
 def get(identifier):
@@ -34,6 +34,11 @@ def get(identifier):
         return value[0]
     full = json.loads(_core.regularizer_config(text))
     return globals()[full["class_name"]].from_config(full["config"])
+
+
+def deserialize(config):
+    """The regulariser of a configuration: a name or a dictionary."""
+    return get(config)
 
 
 def serialize(regularizer):
