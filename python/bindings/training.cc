@@ -21,7 +21,7 @@ nb::dict dict_of(const Logs& logs) {
   return d;
 }
 
-/// Python's callbacks, called with the GIL; a Ctrl-C is seen at every batch.
+/// Python's callbacks, called with the GIL; a Ctrl-C is seen after every batch.
 class PythonCallback final : public Callback {
  public:
   explicit PythonCallback(nb::object on_event) : on_event_(std::move(on_event)) {}
@@ -43,16 +43,34 @@ class PythonCallback final : public Callback {
   nb::object on_event_;
 };
 
-std::unique_ptr<ArrayDataset> dataset_of(const Named& x, const Named& y, const Named& weight) {
+/// Arrays; a Ctrl-C is seen before every batch, in evaluation and validation too.
+class InterruptibleDataset final : public Dataset {
+ public:
+  explicit InterruptibleDataset(ArrayDataset arrays) : arrays_(std::move(arrays)) {}
+  std::int64_t size() const override { return arrays_.size(); }
+  bool has_targets() const override { return arrays_.has_targets(); }
+  Batch batch(std::span<const std::int64_t> indices, std::int64_t epoch) const override {
+    {
+      const nb::gil_scoped_acquire gil;
+      if (PyErr_CheckSignals() != 0) nb::raise_python_error();
+    }
+    return arrays_.batch(indices, epoch);
+  }
+
+ private:
+  ArrayDataset arrays_;
+};
+
+std::unique_ptr<Dataset> dataset_of(const Named& x, const Named& y, const Named& weight) {
   std::optional<Tensor> sample_weight;
   if (!weight.empty()) sample_weight = std::move(tensors_of(weight).front());
-  return std::make_unique<ArrayDataset>(tensors_of(x), tensors_of(y), std::move(sample_weight));
+  return std::make_unique<InterruptibleDataset>(ArrayDataset(tensors_of(x), tensors_of(y), std::move(sample_weight)));
 }
 
 nb::list fit(Trainer& trainer, const Named& x, const Named& y, const Named& weight, const Named& vx, const Named& vy, const Named& vw, std::int64_t epochs,
              std::int64_t initial_epoch, std::int64_t batch_size, std::optional<std::int64_t> steps, bool shuffle, std::uint64_t seed, const nb::object& on_event) {
   const auto data = dataset_of(x, y, weight);
-  std::unique_ptr<ArrayDataset> validation;
+  std::unique_ptr<Dataset> validation;
   if (!vx.empty()) validation = dataset_of(vx, vy, vw);
   FitOptions o{.epochs = epochs, .initial_epoch = initial_epoch, .batch_size = batch_size, .steps_per_epoch = steps, .shuffle = shuffle, .seed = seed,
                .validation_data = validation.get()};

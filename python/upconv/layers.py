@@ -1,289 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Keras's layers: ``Conv2DTranspose``, and the layers without weights that stand beside it."""
 import json
-import weakref
 
 import numpy as np
 
-from . import _arrays, _core, _serialize, activations, constraints, initializers, regularizers
+from . import _core, _serialize, activations, constraints, initializers, regularizers
+from ._layer import Gradients, Layer, Variable, config_of
 from ._objects import REQUIRED, signature
-
-_TUPLES = ("kernel_size", "strides", "dilation_rate", "output_padding")
-_wrappers = weakref.WeakValueDictionary()            # id of a layer of the core -> the Python layer around it, which keeps it alive
 
 _VALUES = {"activation": "activation", "kernel_initializer": "initializer", "bias_initializer": "initializer", "kernel_regularizer": "regularizer",
            "bias_regularizer": "regularizer", "activity_regularizer": "regularizer", "kernel_constraint": "constraint", "bias_constraint": "constraint"}
-
-
-class Gradients:
-    """What ``backward`` returns: ``input``, ``kernel``, ``bias`` (None where there is none), and ``weights`` in order."""
-
-    def __init__(self, input, weights):
-        self.input = input
-        self.weights = weights
-
-    @property
-    def kernel(self):
-        return self.weights[0] if self.weights else None
-
-    @property
-    def bias(self):
-        return self.weights[1] if len(self.weights) > 1 else None
-
-    def __repr__(self):
-        shapes = ", ".join(str(None if w is None else w.shape) for w in self.weights)
-        return f"<Gradients input {self.input.shape}, weights {shapes}>"
-
-
-class Variable:
-    """A weight: ``numpy()`` copies its value, ``assign`` replaces it."""
-
-    def __init__(self, layer, index, name, path, trainable, value):
-        self._layer, self._index = layer, index
-        self.name, self.path, self.trainable, self._value = name, path, trainable, value
-
-    @property
-    def shape(self):
-        return self._value.shape
-
-    @property
-    def dtype(self):
-        return self._value.dtype.name
-
-    def numpy(self):
-        return self._value.copy()
-
-    def __array__(self, dtype=None, copy=None):
-        return self._value.astype(dtype or self._value.dtype, copy=True)
-
-    def assign(self, value):
-        weights = self._layer.get_weights()
-        weights[self._index] = value
-        self._layer.set_weights(weights)
-        self._value = self._layer.get_weights()[self._index]
-
-    def __repr__(self):
-        return f"<Variable path={self.path}, shape={self.shape}, dtype={self.dtype}>"
-
-
-def _wrap(core):
-    """The Python layer around a layer of the core: always the same one while somebody holds it."""
-    layer = _wrappers.get(id(core))
-    if layer is None:
-        cls = globals().get(core.class_name)
-        cls = cls if isinstance(cls, type) and issubclass(cls, Layer) else Layer
-        layer = cls.__new__(cls)
-        layer._attach(core)
-    return layer
-
-
-def _config_of(core):
-    config = json.loads(core.config_json())
-    for key in _TUPLES:
-        if isinstance(config.get(key), list):
-            config[key] = tuple(config[key])
-    return config
-
-
-class Layer:
-    """What all layers share."""
-
-    _built_in = True                                 # as an activation, a layer is its configuration
-    _functions = {}                                  # arguments that are Python functions
-    _arguments = {}                                  # the configuration without them
-
-    def _attach(self, core):
-        self._core = core
-        _wrappers[id(core)] = self
-
-    def _settings(self):
-        return self._arguments if self._functions else self._known()
-
-    def _known(self):
-        return _config_of(self._core)
-
-    def _upconv_config(self):
-        return json.loads(self._core.serialize_json())
-
-    @property
-    def name(self):
-        """The layer's name: unique among those made without one."""
-        return self._core.name
-
-    @property
-    def trainable(self):
-        """Whether ``fit`` changes the weights."""
-        return self._core.trainable
-
-    @trainable.setter
-    def trainable(self, value):
-        self._core.trainable = bool(value)
-
-    @property
-    def built(self):
-        return self._core.built
-
-    @property
-    def dtype(self):
-        """The dtype of the weights."""
-        return self._core.variable_dtype
-
-    @property
-    def compute_dtype(self):
-        return self._core.compute_dtype
-
-    @property
-    def dtype_policy(self):
-        """The name of Keras's dtype policy."""
-        return self._core.dtype_policy
-
-    def build(self, input_shape):
-        """Creates the weights for inputs of this shape; None stands for sizes that may change."""
-        self._core.build([None if d is None else int(d) for d in input_shape])
-
-    def __call__(self, inputs, training=False, *, out=None, math="fast", algorithm="", threads=0):
-        """The layer's output.
-
-        Parameters
-        ----------
-        inputs : array_like
-            Anything with ``__dlpack__``, the buffer protocol or ``__array__``.
-        training : bool
-            Has no effect on layers that behave alike.
-        out : numpy.ndarray, optional
-            C-contiguous memory of the output's shape and dtype to write into; returned then.
-        math : {"fast", "exact"}
-            "exact" never uses winograd.
-        algorithm : str
-            Forces an algorithm by name.
-        threads : int
-            Threads of this call; 0 takes ``upconv.set_threads``.
-
-        Returns
-        -------
-        numpy.ndarray
-            Shape ``compute_output_shape(inputs.shape)`` in the compute dtype.
-
-        Examples
-        --------
-        >>> import numpy as np, upconv
-        >>> x = np.ones((4, 10, 8, 128), "float32")
-        >>> upconv.layers.Conv2DTranspose(32, 2, 2, activation="relu")(x).shape
-        (4, 20, 16, 32)
-        """
-        array, bfloat16 = _arrays.prepared(inputs)
-        if out is None:
-            return _arrays.from_core(_core.call(self._core, array, bfloat16, math, algorithm, threads))
-        if not isinstance(out, np.ndarray) or not out.flags.c_contiguous or not out.flags.writeable:
-            raise ValueError("`out` must be a writable C-contiguous NumPy array.")
-        out_bfloat16 = _arrays.is_bfloat16(out)
-        _core.call_into(self._core, array, bfloat16, out.view(np.uint16) if out_bfloat16 else out, out_bfloat16, math, algorithm, threads)
-        return out
-
-    call = __call__
-
-    def forward(self, inputs):
-        """``(output, tape)``: the tape holds what ``backward`` needs."""
-        output, tape = _core.forward(self._core, *_arrays.prepared(inputs))
-        return _arrays.from_core(output), tape
-
-    def backward(self, output_gradient, tape):
-        """Gradients of ``sum(output_gradient * output)`` with respect to input and weights.
-
-        Examples
-        --------
-        >>> import numpy as np, upconv
-        >>> layer = upconv.layers.Conv2DTranspose(2, 3)
-        >>> y, tape = layer.forward(np.ones((1, 4, 4, 3), "float32"))
-        >>> g = layer.backward(np.ones_like(y), tape)
-        >>> g.input.shape, g.kernel.shape, g.bias.shape
-        ((1, 4, 4, 3), (3, 3, 2, 3), (2,))
-        """
-        dx, weights = _core.backward(self._core, *_arrays.prepared(output_gradient, "output_gradient"), tape)
-        return Gradients(_arrays.from_core(dx), [None if w is None else _arrays.from_core(w) for w in weights])
-
-    @property
-    def weights(self):
-        """The variables, trainable ones first: ``[kernel, bias]``."""
-        return [Variable(self, i, name, path, trainable, _arrays.from_core(value)) for i, (name, path, trainable, value) in enumerate(self._core.variables())]
-
-    variables = weights
-
-    @property
-    def trainable_weights(self):
-        return [w for w in self.weights if w.trainable] if self.trainable else []
-
-    @property
-    def non_trainable_weights(self):
-        return [w for w in self.weights if not (w.trainable and self.trainable)]
-
-    trainable_variables, non_trainable_variables = trainable_weights, non_trainable_weights
-
-    def get_weights(self):
-        """The weights as NumPy arrays."""
-        return [_arrays.from_core(value) for _, _, _, value in self._core.variables()]
-
-    def set_weights(self, weights):
-        """Replaces all weights; their number and shapes must be those of ``get_weights()``."""
-        self._core.set_weights([_arrays.prepared(w, "weights") for w in weights])
-
-    def count_params(self):
-        return self._core.count_params()
-
-    @property
-    def losses(self):
-        """Penalties of the weights' regularisers."""
-        return self._core.losses()
-
-    def compute_output_shape(self, input_shape):
-        """The output's shape; None passes through.
-
-        Examples
-        --------
-        >>> import upconv
-        >>> upconv.layers.Conv2DTranspose(3, 4, strides=2, padding="same").compute_output_shape((None, 8, 8, 16))
-        (None, 16, 16, 3)
-        """
-        return self._core.compute_output_shape([None if d is None else int(d) for d in input_shape])
-
-    def get_config(self):
-        """Keras's configuration of this layer."""
-        return self._known()
-
-    @classmethod
-    def from_config(cls, config):
-        """A layer from ``get_config()``'s dictionary, without weights."""
-        if cls is Conv2DTranspose:
-            return cls(**config)
-        return _wrap(_core.make_layer(json.dumps({"class_name": config.get("class_name", cls.__name__), "config": config})))
-
-    def __getstate__(self):
-        config = dict(self._settings(), trainable=self.trainable)
-        return {"class_name": self._core.class_name, "config": config, "functions": self._functions, "trainable": self.trainable,
-                "input_shape": self._core.built_input_shape if self.built else None, "weights": self.get_weights() if self.built else []}
-
-    def __setstate__(self, state):
-        config = dict(state["config"], **state["functions"])
-        if state["class_name"] == "Conv2DTranspose":
-            self.__init__(**config)
-        else:
-            self._attach(_core.make_layer(json.dumps({"class_name": state["class_name"], "config": config})))
-        if state["input_shape"]:
-            self.build(state["input_shape"])
-        if state["weights"]:
-            self.set_weights(state["weights"])
-
-    def __reduce__(self):
-        return _revive, (type(self), self.__getstate__())
-
-    def __repr__(self):
-        return f"<{self._core.class_name} name={self.name}, built={self.built}>"
-
-
-def _revive(cls, state):
-    layer = cls.__new__(cls)
-    layer.__setstate__(state)
-    return layer
 
 
 class Conv2DTranspose(Layer):
@@ -362,7 +88,7 @@ class Conv2DTranspose(Layer):
         core = _core.make_conv(text, {})
         if functions:
             self._functions = {key: values[key] for key in functions}
-            self._arguments = {key: value for key, value in _config_of(core).items() if key not in functions}
+            self._arguments = {key: value for key, value in config_of(core).items() if key not in functions}
             core = _core.make_conv(json.dumps(self._arguments), functions)
         self._attach(core)
 
@@ -427,18 +153,21 @@ def _dtype(value):
         raise ValueError(f"Cannot interpret `dtype` argument. Expected a string or a dtype. Received: dtype={value}") from None
 
 
+_COMMON = ("name", "trainable", "dtype")               # what every layer takes
+
+
 def _stateless(class_name, doc, **defaults):
     its_signature = signature("self", **defaults)
 
     def __init__(self, *args, **kwargs):
-        common = {key: kwargs.pop(key) for key in ("name", "trainable", "dtype") if key in kwargs}
-        common = {key: value for key, value in common.items() if value is not None}
+        common = {key: kwargs.pop(key) for key in _COMMON if key in kwargs}
         unknown = {key: value for key, value in kwargs.items() if key not in defaults}
         if unknown:
             raise ValueError(f"Unrecognized keyword arguments passed to {class_name}: {unknown}")
         bound = its_signature.bind(self, *args, **kwargs)
         bound.apply_defaults()
-        config = {**common, **{key: _plain(value) for key, value in bound.arguments.items() if key != "self"}}
+        config = {**{key: _plain(value) for key, value in bound.arguments.items() if key != "self"}, **common}
+        config = {key: value for key, value in config.items() if value is not None or key not in _COMMON}
         if "activation" in config:
             text, function = _serialize.identifier(config["activation"], "activation")
             if function:
@@ -457,10 +186,58 @@ ReLU = _stateless("ReLU", "Keras's ReLU layer.", max_value=None, negative_slope=
 LeakyReLU = _stateless("LeakyReLU", "Keras's LeakyReLU layer.", negative_slope=0.3)
 ELU = _stateless("ELU", "Keras's ELU layer.", alpha=1.0)
 Softmax = _stateless("Softmax", "Keras's Softmax layer.", axis=-1)
-InputLayer = _stateless("InputLayer", "The shape of a model's input, with the batch (None where it varies).", batch_shape=REQUIRED)
+Identity = _stateless("Identity", "Keras's Identity layer: its output is its input.")
+Dropout = _stateless("Dropout", "Keras's Dropout layer, at inference: its output is its input; training with it is a StateError.",
+                      rate=REQUIRED, noise_shape=None, seed=None)
+SpatialDropout2D = _stateless("SpatialDropout2D", "Keras's SpatialDropout2D layer, at inference.", rate=REQUIRED, data_format=None, seed=None, name=None,
+                               dtype=None)
+GaussianNoise = _stateless("GaussianNoise", "Keras's GaussianNoise layer, at inference.", stddev=REQUIRED, seed=None)
+GaussianDropout = _stateless("GaussianDropout", "Keras's GaussianDropout layer, at inference.", rate=REQUIRED, seed=None)
+AlphaDropout = _stateless("AlphaDropout", "Keras's AlphaDropout layer, at inference.", rate=REQUIRED, noise_shape=None, seed=None)
+ActivityRegularization = _stateless("ActivityRegularization", "Keras's ActivityRegularization layer, at inference: its output is its input.", l1=0.0, l2=0.0)
 
 
-def Input(shape, batch_size=None, dtype=None, name=None):
+class InputLayer(Layer):
+    """The shape of a model's input.
+
+    Parameters
+    ----------
+    shape : tuple, optional
+        Without the batch; None where a size varies.
+    batch_size : int, optional
+    dtype : str, optional
+    batch_shape : tuple, optional
+        With the batch, instead of ``shape`` and ``batch_size``.
+    name : str, optional
+
+    Raises
+    ------
+    ValueError
+        For no shape or two, and for what upconv has not: sparse, ragged and optional inputs, tensors.
+
+    Examples
+    --------
+    >>> import upconv
+    >>> upconv.layers.InputLayer((4, 4, 8)).get_config()["batch_shape"]
+    (None, 4, 4, 8)
+    """
+
+    def __init__(self, shape=None, batch_size=None, dtype=None, sparse=None, ragged=None, batch_shape=None, input_tensor=None, optional=False, name=None, **kwargs):
+        kwargs.pop("trainable", None)
+        if kwargs:
+            raise ValueError(f"Unrecognized keyword arguments passed to InputLayer: {kwargs}")
+        refused = {key: value for key, value in dict(sparse=sparse, ragged=ragged, input_tensor=input_tensor, optional=optional).items() if value not in (None, False)}
+        if refused:
+            raise ValueError(f"The inputs of upconv are dense arrays that are always there. Received: {refused}")
+        if (shape is None) == (batch_shape is None) or (batch_shape is not None and batch_size is not None):
+            raise ValueError("You must pass `shape`, perhaps with `batch_size`, or `batch_shape`, not both. "
+                             f"Received: shape={shape}, batch_size={batch_size}, batch_shape={batch_shape}")
+        config = {"batch_shape": [_plain(d) for d in (batch_shape if batch_shape is not None else (batch_size, *shape))], "dtype": _dtype(dtype), "name": name}
+        config = {key: value for key, value in config.items() if value is not None}
+        self._attach(_core.make_layer(json.dumps({"class_name": "InputLayer", "config": config})))
+
+
+def Input(shape=None, batch_size=None, dtype=None, sparse=None, ragged=None, batch_shape=None, name=None, tensor=None, optional=False):
     """The first item of a Sequential's list: the shape of its input without the batch.
 
     Examples
@@ -469,4 +246,4 @@ def Input(shape, batch_size=None, dtype=None, name=None):
     >>> upconv.Sequential([upconv.Input((4, 4, 8)), upconv.layers.Conv2DTranspose(3, 2, 2)]).count_params()
     99
     """
-    return InputLayer((batch_size, *shape), dtype=dtype, name=name)
+    return InputLayer(shape, batch_size, dtype, sparse, ragged, batch_shape, tensor, optional, name)

@@ -7,7 +7,7 @@ import tempfile
 
 import numpy as np
 
-from . import _arrays, _core, _serialize, callbacks as _callbacks, layers as _layers, losses as _losses, optimizers as _optimizers
+from . import _arrays, _core, _serialize, _layer, callbacks as _callbacks, layers as _layers, losses as _losses, optimizers as _optimizers
 
 
 def _list(x):
@@ -41,7 +41,7 @@ class Model:
 
     def _wrapped(self):
         if self._held is None:
-            self._held = [_layers._wrap(layer) for layer in self._core.layers()]
+            self._held = [_layer.wrap(layer) for layer in self._core.layers()]
         return self._held
 
     def get_layer(self, name):
@@ -358,4 +358,4 @@ def save_model(model, path, overwrite=True):
 
 def load_layer(path, name, on_note=None):
     """One Conv2DTranspose out of any Keras model by its name, whatever the other layers are."""
-    return _layers._wrap(_core.load_layer(os.fspath(path), name, on_note))
+    return _layer.wrap(_core.load_layer(os.fspath(path), name, on_note))

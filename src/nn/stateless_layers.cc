@@ -40,7 +40,7 @@ void check_one(const std::string& layer, std::size_t count) {
 /// In training these do something that is not built yet.
 bool acts_in_training(std::string_view class_name) {
   return class_name == "Dropout" || class_name == "SpatialDropout2D" || class_name == "GaussianNoise" ||
-         class_name == "GaussianDropout" || class_name == "AlphaDropout";
+         class_name == "GaussianDropout" || class_name == "AlphaDropout" || class_name == "ActivityRegularization";
 }
 
 }  // namespace
@@ -101,7 +101,12 @@ Gradients StatelessLayer::backward(ConstTensorView dy, const Tape& tape, const C
   return gradients;
 }
 
-Config StatelessLayer::get_config() const { return config_; }
+Config StatelessLayer::get_config() const {
+  Config config = base_config();
+  for (const auto& [key, value] : config_.as_dict())
+    if (key != "name" && key != "trainable") config.set(key, value);
+  return config;
+}
 
 InputLayer::InputLayer(std::string name, Shape batch_shape, DType dtype)
     : Layer(std::move(name), "input_layer", true, DTypePolicy(name_of(dtype))), batch_shape_(batch_shape), dtype_(dtype) {

@@ -10,7 +10,7 @@ namespace upconv::nn {
 /// y = function(x), or x for an identity. Keeps the configuration it came from.
 class StatelessLayer final : public Layer {
  public:
-  /// `config`: Keras's own, with name, trainable, dtype where it has them; get_config() gives it back.
+  /// `config`: Keras's own, with name, trainable, dtype where it has them; get_config() gives it back, whole.
   StatelessLayer(std::string class_name, std::shared_ptr<const ActivationFunction> function, std::string name, bool trainable,
                  DTypePolicy policy, Config config);
 

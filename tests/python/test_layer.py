@@ -253,6 +253,29 @@ def test_what_a_layer_was_made_of():
     assert layer.get_config()["activation"]["class_name"] == "LeakyReLU"
 
 
+@pytest.mark.parametrize("layer", [upconv.layers.ReLU(6.0), upconv.layers.LeakyReLU(0.1), upconv.layers.ELU(), upconv.layers.Softmax(), upconv.layers.Activation("tanh"),
+                                   upconv.layers.Identity(), upconv.layers.Dropout(0.5, name="d"), upconv.layers.SpatialDropout2D(0.5),
+                                   upconv.layers.GaussianNoise(0.1), upconv.layers.GaussianDropout(0.1), upconv.layers.AlphaDropout(0.1, dtype="float16"),
+                                   upconv.layers.ActivityRegularization(0.1)], ids=lambda layer: type(layer).__name__)
+def test_layers_without_weights(layer):
+    x = np.linspace(-1, 1, 8, dtype="float32").reshape(1, 2, 2, 2)
+    config = layer.get_config()
+    assert config["name"] == layer.name
+    for twin in (type(layer).from_config(config), pickle.loads(pickle.dumps(layer)), copy.deepcopy(layer)):
+        assert type(twin) is type(layer) and twin.get_config() == config
+        np.testing.assert_array_equal(twin(x), layer(x))
+
+
+def test_inputs():
+    assert upconv.Input((4, None, 3), batch_size=2).get_config()["batch_shape"] == (2, 4, None, 3)
+    assert pickle.loads(pickle.dumps(upconv.layers.InputLayer(batch_shape=(None, 2, 2, 1), name="in"))).name == "in"
+    for wrong in (dict(), dict(shape=(1,), batch_shape=(1, 1)), dict(shape=(2, 2, 1), sparse=True), dict(batch_shape=(1, 1), batch_size=1)):
+        with pytest.raises(ValueError):
+            upconv.Input(**wrong)
+    with pytest.raises(ValueError, match="Unrecognized keyword arguments passed to InputLayer"):
+        upconv.layers.InputLayer((1,), foo=1)
+
+
 def test_threads_agree_and_the_gil_is_free():
     layer = Conv2DTranspose(32, 4, 2, padding="same")
     x = np.random.default_rng(3).normal(size=(1, 24, 24, 64)).astype("float32")
