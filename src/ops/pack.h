@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "base/checked.h"
 #include "base/half.h"
 #include "kernels/strips.h"
 
@@ -22,14 +23,17 @@ void with_elements(DType dtype, const void* data, F f) {
   }
 }
 
-/// to[c * width + n] = from[n][c] for n < columns, 0 beyond; whole vectors of columns by `kernels`, others in squares, so that each
-/// cache line is used whole.
+/// to[c * width + n] = from[n][c] for n < columns; beyond, up to `width`, any finite or repeated value, which nobody stores. By vectors
+/// where no type changes, for which `from` has room up to a whole vector; else in squares, so that each cache line is used whole.
 template <class T, class E>
-void transpose_columns(const kernels::StripKernels<T>& kernels, const E* const* from, std::int64_t columns, std::int64_t width,
+void transpose_columns(const kernels::StripKernels<T>& kernels, const E** from, std::int64_t columns, std::int64_t width,
                        std::int64_t ci, T* to) noexcept {
   std::int64_t done = 0;
   if constexpr (std::is_same_v<T, E>)
-    for (; done + kernels.lanes <= columns && ci > 0; done += kernels.lanes) kernels.load_pixels(from + done, ci, to + done, width);
+    if (columns > 0 && ci > 0) {
+      std::fill(from + columns, from + base::round_up(columns, kernels.lanes), from[columns - 1]);
+      for (; done < columns; done += kernels.lanes) kernels.load_pixels(from + done, ci, to + done, width);
+    }
   constexpr std::int64_t kSquare = 16;
   for (std::int64_t c0 = 0; c0 < ci; c0 += kSquare)
     for (std::int64_t n0 = done; n0 < width; n0 += kSquare) {

@@ -48,14 +48,17 @@ void TileLayout<T>::pack(const kernels::StripKernels<T>& kernels, const void* ke
   const TilePanel& panel = unit->panels[static_cast<std::size_t>(number)];
   const PhaseGroup &y = rows[unit->y], &x = columns[unit->x];
   T* to = packed + panel.packed;
+  std::int64_t columns_at[kernels::tile_max_tile / kernels::tile_max_rows];   // of column n, from phase 0, filter 0; the same for all taps
+  for (std::int64_t n = 0; n < panel.columns; ++n) {
+    const std::int64_t p = (panel.first + n) / g.co, f = (panel.first + n) % g.co;
+    columns_at[n] = ((p / x.phases * g.x.k + p % x.phases) * g.co + f) * g.ci;
+  }
   with_elements(dtype, kernel, [&]<class E>(const E* k) {
     const E* from[kernels::tile_max_tile / kernels::tile_max_rows];
     for (std::size_t ty = 0; ty < y.shifts.size(); ++ty)
       for (std::size_t tx = 0; tx < x.shifts.size(); ++tx, to += g.ci * panel.vectors * lanes) {
-        for (std::int64_t n = 0; n < panel.columns; ++n) {
-          const std::int64_t p = (panel.first + n) / g.co, f = (panel.first + n) % g.co, py = p / x.phases, px = p % x.phases;
-          from[n] = k + ((y.tap(g.y, py, ty) * g.x.k + x.tap(g.x, px, tx)) * g.co + f) * g.ci;
-        }
+        const E* const tap = k + (y.tap(g.y, 0, ty) * g.x.k + x.tap(g.x, 0, tx)) * g.co * g.ci;
+        for (std::int64_t n = 0; n < panel.columns; ++n) from[n] = tap + columns_at[n];
         transpose_columns<T>(kernels, from, panel.columns, panel.vectors * lanes, g.ci, to);
       }
   });
