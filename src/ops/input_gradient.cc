@@ -21,6 +21,7 @@ namespace {
 
 constexpr std::int64_t kBlockElements = 65536;            // of dY under a block: fits L2 beside a panel
 constexpr std::int64_t kMostPixels = 1024;
+constexpr std::int64_t kNearBytes = 1 << 20;              // a larger dY has to be fetched from L3
 constexpr std::int64_t kTableBytes = 96 << 10;
 constexpr std::int64_t kStreamedBytes = 4 << 20;          // so large a kernel is read once, for all pixels
 
@@ -176,6 +177,7 @@ void InputGradient<T>::run_panel(const Block& b, const Panel& panel, const T* pa
   kernels::TileTask<T> task{.rows = nullptr, .tap_stride = pixels, .steps = steps_.data(),
                             .step_count = static_cast<std::int64_t>(steps_.size()), .panel = packed, .bias = nullptr,
                             .c = nullptr, .c_offset = panel.first, .columns = panel.columns, .relu = false};
+  const bool far = g_.output_elements() * static_cast<std::int64_t>(sizeof(T)) > kNearBytes;
   for (std::int64_t start = 0; start < pixels; start += segment) {
     if (by_rows_) {
       const std::int64_t i = b.y0 + start / segment % height;
@@ -185,7 +187,7 @@ void InputGradient<T>::run_panel(const Block& b, const Panel& panel, const T* pa
     }
     for (std::int64_t tile = 0; tile < tiles; ++tile) {
       const std::int64_t first = start + segment * tile / tiles, last = start + segment * (tile + 1) / tiles;
-      task.rows = slot.windows.table.data() + first;
+      task.rows = slot.windows.table.data() + first, task.more = far && last < pixels;
       run_tile(panel, task, slot.places.data() + first, last - first);
     }
   }
