@@ -2,6 +2,7 @@
 """Arrays in and out: anything that NumPy, the buffer protocol or DLPack can hand over, without a copy where layout and dtype allow."""
 import numpy as np
 
+_HOST = (1, 3, 11, 13)                               # DLPack's device types that the CPU reads: CPU, pinned for CUDA and ROCm, managed
 _FLOATS = (np.dtype("float32"), np.dtype("float64"), np.dtype("float16"))
 
 
@@ -27,6 +28,9 @@ def as_numpy(x, what="inputs"):
     if isinstance(x, np.ndarray):
         array = x
     elif hasattr(x, "__dlpack__") and not hasattr(x, "__array__"):
+        device = int(x.__dlpack_device__()[0]) if hasattr(x, "__dlpack_device__") else _HOST[0]
+        if device not in _HOST:
+            raise ValueError(f"{what} must be in the memory of the CPU. Received {type(x).__name__} on a device of DLPack's type {device}.")
         array = np.from_dlpack(x)
     elif type(x).__module__.split(".")[0] == "torch":
         tensor = x.detach()

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What all layers share: a layer of the core behind Keras's interface, its weights, its gradients."""
 import json
+import operator
 import weakref
 
 import numpy as np
@@ -81,6 +82,14 @@ def config_of(core):
     return config
 
 
+def _dims(shape):
+    """A shape as the core takes it: whole numbers, and None where a size may change."""
+    dims = [None if d is None else operator.index(d) for d in shape]
+    if any(d is not None and not 0 <= d < 1 << 62 for d in dims):
+        raise ValueError(f"The sizes of a shape are whole numbers of at least 0, or None. Received: input_shape={tuple(shape)}")
+    return dims
+
+
 class Layer:
     """What all layers share."""
 
@@ -140,7 +149,7 @@ class Layer:
 
     def build(self, input_shape):
         """Creates the weights for inputs of this shape; None stands for sizes that may change."""
-        self._core.build([None if d is None else int(d) for d in input_shape])
+        self._core.build(_dims(input_shape))
 
     def __call__(self, inputs, training=False, *, out=None, math="fast", algorithm="", threads=0):
         """The layer's output.
@@ -245,7 +254,7 @@ class Layer:
         >>> upconv.layers.Conv2DTranspose(3, 4, strides=2, padding="same").compute_output_shape((None, 8, 8, 16))
         (None, 16, 16, 3)
         """
-        return self._core.compute_output_shape([None if d is None else int(d) for d in input_shape])
+        return self._core.compute_output_shape(_dims(input_shape))
 
     def get_config(self):
         """Keras's configuration of this layer."""
