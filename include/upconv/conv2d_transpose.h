@@ -98,8 +98,7 @@ class UPCONV_EXPORT Conv2DTranspose final : public Layer {
   /// For inputs of exactly this shape and the compute dtype; the activation must be a built-in element-wise one.
   Plan plan(const Shape& input_shape, const ExecutionOptions& options = {}) const;
 
- protected:
-  void weights_changed() override;
+  void drop_packed() const noexcept override;
 
  private:
   struct Impl;

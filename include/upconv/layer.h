@@ -119,6 +119,8 @@ class UPCONV_EXPORT Layer {
   void set_weights(std::span<const Tensor> weights);
   /// Replaces one variable's value (same shape).
   void assign(std::size_t index, Tensor value);
+  /// Drops packed copies of the weights; the next call makes them again. A training step does it when they have served.
+  virtual void drop_packed() const noexcept {}
   std::int64_t count_params() const;                                ///< throws StateError before build, in Keras's words
   /// Penalties of the trainable weights, in order (kernel, bias).
   std::vector<double> losses() const;
@@ -133,8 +135,6 @@ class UPCONV_EXPORT Layer {
   Layer(std::string name, std::string_view default_prefix, bool trainable, DTypePolicy policy);
   Layer(const Layer&) = default;
   Layer(Layer&&) noexcept = default;
-  /// Called after any change of a weight's value.
-  virtual void weights_changed() {}
   Config base_config() const;                          ///< name, trainable, dtype
 
   std::string name_;

@@ -132,6 +132,7 @@ class UPCONV_EXPORT Optimizer {
   /// passed over. Throws ArgumentError "No gradients provided" when all are empty, and when a shape differs; nothing has
   /// changed then.
   void apply(Model& model, std::span<const Tensor> gradients);
+  void apply(Model& model, std::vector<Tensor>&& gradients);          ///< takes them over: no copy
   void apply(Layer& layer, std::span<const Tensor> gradients);
   /// At the end of a fit: variables take their moving averages where use_ema is set.
   void finalize(Layer& layer);

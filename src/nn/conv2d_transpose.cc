@@ -97,7 +97,7 @@ std::int64_t Conv2DTranspose::filters() const noexcept { return impl_->filters; 
 Size2 Conv2DTranspose::kernel_size() const noexcept { return impl_->kernel_size; }
 const Conv2DTransposeOptions& Conv2DTranspose::options() const noexcept { return impl_->options; }
 const Regularizer& Conv2DTranspose::activity_regularizer() const noexcept { return impl_->options.activity_regularizer; }
-void Conv2DTranspose::weights_changed() { impl_->cache.drop_packed(); }
+void Conv2DTranspose::drop_packed() const noexcept { impl_->cache.drop_packed(); }
 
 const Tensor& Conv2DTranspose::kernel() const {
   if (!built_) throw StateError(base::cat("The layer '", name_, "' is not built, so it has no kernel yet. Call build(input_shape)."));
@@ -386,7 +386,7 @@ Gradients Conv2DTranspose::backward(ConstTensorView dy, const Tape& tape, const 
   // dX of several pieces is one call on the gradient of all sums, so that the kernel is packed once.
   const bool together = pieces.size() > 1 && options.input_gradient;
   Tensor whole = together ? Tensor::uninitialized(state.y.shape(), compute) : Tensor();
-  std::vector<Tensor> dkernels, dbiases;
+  nn::TreeSum dkernels(options.execution), dbiases(options.execution);
   std::int64_t first = 0;
   for (const std::int64_t count : pieces) {
     const TapePiece piece{samples(state.x, first, count), samples(state.sums, first, count), samples(state.y, first, count), samples(dy, first, count)};
@@ -403,15 +403,15 @@ Gradients Conv2DTranspose::backward(ConstTensorView dy, const Tape& tape, const 
                                     options.execution);
     if (together && count > 0)
       std::memcpy(static_cast<std::byte*>(whole.bytes()) + static_cast<std::size_t>(first) * (whole.byte_size() / static_cast<std::size_t>(batch)), view.bytes, view.byte_size());
-    dkernels.push_back(as_variable(std::move(dkernel))), dbiases.push_back(as_variable(std::move(dbias)));
+    dkernels.add(as_variable(std::move(dkernel))), dbiases.add(as_variable(std::move(dbias)));
     first += count;
   }
   if (together)
     ops::conv_transpose_gradients(geometry(state.x), compute, state.x.bytes(), kernel_bytes, whole.bytes(), {gradients.inputs[0].bytes(), nullptr, nullptr},
                                   options.execution);
   if (options.input_gradient && state.input_dtype != compute) gradients.inputs[0] = gradients.inputs[0].cast(state.input_dtype);
-  gradients.weights.push_back(nn::tree_sum(std::move(dkernels), options.execution));
-  if (bias()) gradients.weights.push_back(nn::tree_sum(std::move(dbiases), options.execution));
+  gradients.weights.push_back(std::move(dkernels).finish());
+  if (bias()) gradients.weights.push_back(std::move(dbiases).finish());
   return gradients;
 }
 

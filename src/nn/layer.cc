@@ -56,7 +56,7 @@ void Layer::set_weights(std::span<const Tensor> weights) {
     converted.push_back(weights[i].cast(present.dtype()));
   }
   for (std::size_t i = 0; i < converted.size(); ++i) variables_[i].value = std::move(converted[i]);
-  weights_changed();
+  drop_packed();
 }
 
 void Layer::assign(std::size_t index, Tensor value) {
@@ -69,7 +69,7 @@ void Layer::assign(std::size_t index, Tensor value) {
                                            ", Received: value.shape=", value.shape().str(), ". Target variable: ", variable.path,
                                            layout_hint(variable.value.shape(), value.shape())));
   variable.value = value.dtype() == variable.value.dtype() ? std::move(value) : value.cast(variable.value.dtype());
-  weights_changed();
+  drop_packed();
 }
 
 std::int64_t Layer::count_params() const {

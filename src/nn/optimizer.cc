@@ -64,7 +64,7 @@ std::optional<double> Optimizer::Impl::weight_decay() const {
   return options.weight_decay;
 }
 
-std::vector<OptimizerTarget> Optimizer::Impl::targets(const std::vector<Model::WeightRef>& weights, std::span<const Tensor> gradients) {
+std::vector<OptimizerTarget> Optimizer::Impl::targets(const std::vector<Model::WeightRef>& weights, std::vector<Tensor> gradients) {
   if (gradients.size() != weights.size())
     refuse("gradients", base::cat("An optimizer takes one gradient for each of the ", weights.size(), " weights. Received: ", gradients.size(), "."));
   std::vector<OptimizerTarget> targets;
@@ -74,7 +74,8 @@ std::vector<OptimizerTarget> Optimizer::Impl::targets(const std::vector<Model::W
     if (gradients[i].shape() != variable.value.shape())
       refuse("gradients", base::cat("The gradient of ", variable.path, " must have shape ", variable.value.shape().str(), ". Received: ",
                                     gradients[i].shape().str(), "."));
-    targets.push_back({weights[i].layer, weights[i].index, variable.value, gradients[i].cast(variable.value.dtype()), i});
+    targets.push_back({weights[i].layer, weights[i].index, variable.value,
+                       gradients[i].dtype() == variable.value.dtype() ? std::move(gradients[i]) : gradients[i].cast(variable.value.dtype()), i});
   }
   if (targets.empty()) refuse("gradients", "No gradients provided for any variable.");
   prepare(weights);
@@ -102,8 +103,8 @@ bool Optimizer::Impl::unscale(std::vector<OptimizerTarget>& targets) {
   return true;
 }
 
-void Optimizer::Impl::apply(const std::vector<Model::WeightRef>& weights, std::span<const Tensor> gradients) {
-  std::vector<OptimizerTarget> targets = this->targets(weights, gradients);
+void Optimizer::Impl::apply(const std::vector<Model::WeightRef>& weights, std::vector<Tensor> gradients) {
+  std::vector<OptimizerTarget> targets = this->targets(weights, std::move(gradients));
   if (!unscale(targets)) return;
   if (options.loss_scale_factor && !options.loss_scaling)
     for (OptimizerTarget& t : targets) nn::each(workers(), t.gradient, [scale = *options.loss_scale_factor](auto g) { return g / like(g, scale); });
@@ -195,8 +196,11 @@ static std::vector<Model::WeightRef> weights_of(Layer& layer) {
   return refs;
 }
 
-void Optimizer::apply(Model& model, std::span<const Tensor> gradients) { impl_->apply(model.weights(), gradients); }
-void Optimizer::apply(Layer& layer, std::span<const Tensor> gradients) { impl_->apply(weights_of(layer), gradients); }
+void Optimizer::apply(Model& model, std::span<const Tensor> gradients) { apply(model, std::vector<Tensor>(gradients.begin(), gradients.end())); }
+void Optimizer::apply(Model& model, std::vector<Tensor>&& gradients) { impl_->apply(model.weights(), std::move(gradients)); }
+void Optimizer::apply(Layer& layer, std::span<const Tensor> gradients) {
+  impl_->apply(weights_of(layer), std::vector<Tensor>(gradients.begin(), gradients.end()));
+}
 void Optimizer::finalize(Layer& layer) { impl_->finalize(weights_of(layer)); }
 void Optimizer::finalize(Model& model) { impl_->finalize(model.weights()); }
 

@@ -43,12 +43,12 @@ struct Optimizer::Impl {
 
   /// Makes the state at the first call; later calls check that the weights are those it was made for.
   void prepare(const std::vector<Model::WeightRef>& weights);
-  void apply(const std::vector<Model::WeightRef>& weights, std::span<const Tensor> gradients);
+  void apply(const std::vector<Model::WeightRef>& weights, std::vector<Tensor> gradients);
   void finalize(const std::vector<Model::WeightRef>& weights);
 
  private:
   nn::Workers workers() const { return {*executor, threads}; }
-  std::vector<OptimizerTarget> targets(const std::vector<Model::WeightRef>& weights, std::span<const Tensor> gradients);
+  std::vector<OptimizerTarget> targets(const std::vector<Model::WeightRef>& weights, std::vector<Tensor> gradients);
   bool unscale(std::vector<OptimizerTarget>& targets);
   void accumulate(std::vector<OptimizerTarget>& targets, bool updates);
   void clip(std::vector<OptimizerTarget>& targets) const;

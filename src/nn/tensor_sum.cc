@@ -2,6 +2,8 @@
 #include "nn/tensor_sum.h"
 
 #include <algorithm>
+#include <bit>
+#include <span>
 
 #include "base/element.h"
 #include "nn/pieces.h"
@@ -32,61 +34,84 @@ static Tensor pair_sum(Tensor a, Tensor b) {
   return a;
 }
 
-static std::vector<double> pair_sum(std::vector<double> a, const std::vector<double>& b) {
-  a.resize(std::max(a.size(), b.size()));
-  for (std::size_t i = 0; i < b.size(); ++i) a[i] += b[i];
-  return a;
-}
-
-template <class Term>
-static Term tree(std::vector<Term> terms) {
-  if (terms.empty()) return {};
-  for (std::size_t width = 1; width < terms.size(); width *= 2)
-    for (std::size_t i = 0; i + width < terms.size(); i += 2 * width)
-      terms[i] = pair_sum(std::move(terms[i]), std::move(terms[i + width]));
-  return std::move(terms.front());
-}
-
-/// out[i] = the tree over M terms, in one pass: of eight gradients of a large layer, seven passes would cost more than computing
-/// them. out may be the first term.
+/// to[i] = terms[0][i] + (terms[1][i] + ... + term[i]), in one pass: a pass a sum would cost more than computing the gradients
+/// of a large layer. `to` may be one of them.
 template <int M>
-static void tree_pass(const float* const* terms, float* out, std::int64_t count) {
+static void chain_pass(const float* const* terms, const float* term, float* to, std::int64_t count) {
   const float* t[M];
   for (int k = 0; k < M; ++k) t[k] = terms[k];
-  const auto pair = [&](int k, std::int64_t i) { return t[k][i] + t[k + 1][i]; };
 #pragma GCC ivdep
   for (std::int64_t i = 0; i < count; ++i) {
-    if constexpr (M == 2) out[i] = pair(0, i);
-    if constexpr (M == 4) out[i] = pair(0, i) + pair(2, i);
-    if constexpr (M == 8) out[i] = (pair(0, i) + pair(2, i)) + (pair(4, i) + pair(6, i));
+    float sum = term[i];
+    for (int k = M; k-- > 0;) sum = t[k][i] + sum;
+    to[i] = sum;
   }
 }
 
-/// 2, 4 or 8 whole float32 terms, block by block on the call's threads. False for anything else.
-static bool tree_in_one_pass(std::vector<Tensor>& terms, const ExecutionOptions& execution) {
+/// Up to three float32 sums and a term, block by block on the call's threads, into the first sum. False for anything else.
+static bool chain_in_one_pass(std::span<Tensor> sums, const Tensor& term, const ExecutionOptions& execution) {
   constexpr std::int64_t kBlock = 1 << 16;
-  const auto pass = terms.size() == 8 ? tree_pass<8> : terms.size() == 4 ? tree_pass<4> : terms.size() == 2 ? tree_pass<2> : nullptr;
-  if (!pass) return false;
+  const auto pass = sums.size() == 1 ? chain_pass<1> : sums.size() == 2 ? chain_pass<2> : sums.size() == 3 ? chain_pass<3> : nullptr;
+  if (!pass || term.elements() == 0 || term.dtype() != DType::float32) return false;
   std::vector<const float*> from;
-  for (const Tensor& term : terms) {
-    if (term.elements() == 0 || term.dtype() != DType::float32) return false;
-    from.push_back(term.data<float>());
+  for (const Tensor& sum : sums) {
+    if (sum.elements() == 0) return false;
+    from.push_back(sum.data<float>());
   }
-  const std::int64_t count = terms.front().elements();
-  float* const out = terms.front().data<float>();
+  const std::int64_t count = term.elements();
+  const float* const last = term.data<float>();
+  float* const to = sums.front().data<float>();
   each_piece(static_cast<std::size_t>((count + kBlock - 1) / kBlock), execution, [&](std::size_t block, const ExecutionOptions&) {
     const std::int64_t first = static_cast<std::int64_t>(block) * kBlock;
     std::vector<const float*> at;
-    for (const float* term : from) at.push_back(term + first);
-    pass(at.data(), out + first, std::min(kBlock, count - first));
+    for (const float* sum : from) at.push_back(sum + first);
+    pass(at.data(), last + first, to + first, std::min(kBlock, count - first));
   });
   return true;
 }
 
-Tensor tree_sum(std::vector<Tensor> terms, const ExecutionOptions& execution) {
-  if (tree_in_one_pass(terms, execution)) return std::move(terms.front());
-  return tree(std::move(terms));
+/// The term added to the last `nodes` sums, from right to left; these are gone then.
+Tensor TreeSum::merged(std::size_t nodes, Tensor term) {
+  const std::span<Tensor> last = std::span(nodes_).last(nodes);
+  Tensor sum;
+  if (chain_in_one_pass(last, term, execution_)) {
+    sum = std::move(last.front());
+  } else {
+    for (std::size_t k = nodes; k-- > 0;) term = pair_sum(std::move(last[k]), std::move(term));
+    sum = std::move(term);
+  }
+  nodes_.resize(nodes_.size() - nodes);
+  return sum;
 }
-std::vector<double> tree_sum(std::vector<std::vector<double>> terms) { return tree(std::move(terms)); }
+
+/// As a binary counter: the number of ones at its end is the number of subtrees that this term completes.
+void TreeSum::add(Tensor term) {
+  nodes_.push_back(merged(static_cast<std::size_t>(std::countr_one(count_)), std::move(term)));
+  ++count_;
+}
+
+Tensor TreeSum::finish() && {
+  if (nodes_.empty()) return {};
+  Tensor last = std::move(nodes_.back());
+  nodes_.pop_back();
+  return merged(nodes_.size(), std::move(last));
+}
+
+Tensor tree_sum(std::vector<Tensor> terms, const ExecutionOptions& execution) {
+  TreeSum sum(execution);
+  for (Tensor& term : terms) sum.add(std::move(term));
+  return std::move(sum).finish();
+}
+
+std::vector<double> tree_sum(std::vector<std::vector<double>> terms) {
+  if (terms.empty()) return {};
+  for (std::size_t width = 1; width < terms.size(); width *= 2)
+    for (std::size_t i = 0; i + width < terms.size(); i += 2 * width) {
+      std::vector<double>&a = terms[i], &b = terms[i + width];
+      a.resize(std::max(a.size(), b.size()));
+      for (std::size_t k = 0; k < b.size(); ++k) a[k] += b[k];
+    }
+  return std::move(terms.front());
+}
 
 }  // namespace upconv::nn

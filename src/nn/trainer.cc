@@ -222,8 +222,9 @@ std::string Trainer::Impl::first_layer_not_finite(const Step& step) const {
 }
 
 void Trainer::Impl::learn(Step& step) {
-  const std::vector<Tensor> gradients = backward(step);
-  optimizer.apply(model, gradients);
+  for (const auto& layer : model.layers())
+    if (layer->trainable()) layer->drop_packed();
+  optimizer.apply(model, backward(step));
 }
 
 // ------------------------------------------------------------------------------------------------ ranks

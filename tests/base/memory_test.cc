@@ -23,12 +23,27 @@ TEST(Memory, IsAlignedAndWritable) {
 TEST(Memory, ABigBlockComesBackForItsSizeOnly) {
   constexpr std::size_t size = (std::size_t{5} << 20) + 64;
   void* first = base::allocate(size);
-  base::deallocate(first, size);
   void* other = base::allocate(size + 64);
+  base::deallocate(first, size);
+  base::deallocate(other, size + 64);
+  other = base::allocate(size + 64);
   EXPECT_NE(other, first);
   void* again = base::allocate(size);
   EXPECT_EQ(again, first);
   base::deallocate(other, size + 64);
+  base::deallocate(again, size);
+}
+
+TEST(Memory, WhatIsKeptGivesWayBeforeTheProcessGrows) {
+  constexpr std::size_t size = std::size_t{40} << 20;         // more than anything before
+  void* first = base::allocate(size);
+  std::memset(first, 1, size);
+  base::deallocate(first, size);
+  void* other = base::allocate(size - 64);                    // the most used at once stays one such block
+  std::memset(other, 1, size - 64);
+  base::deallocate(other, size - 64);
+  void* again = base::allocate(size);
+  EXPECT_NE(static_cast<unsigned char*>(again)[size / 2], 1); // given back to the system in between, not kept
   base::deallocate(again, size);
 }
 
