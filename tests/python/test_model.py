@@ -168,6 +168,16 @@ def test_examples_in_the_documentation(name, monkeypatch):
     assert result.failed == 0 and result.attempted > 0 or name == ".losses"
 
 
+def test_the_stub_names_what_the_module_has():
+    import ast
+    folder = os.path.dirname(upconv.__file__)
+    assert os.path.exists(os.path.join(folder, "py.typed"))
+    with open(os.path.join(folder, "_core.pyi")) as file:
+        stub = ast.parse(file.read())
+    names = {node.name for node in stub.body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+    assert names == {name for name in dir(upconv._core) if not name.startswith("_")}
+
+
 def test_nothing_leaks_and_the_import_is_quick():
     script = """
 import time, sys
