@@ -14,7 +14,16 @@ _classes = {}                                        # Keras's class name -> the
 
 
 class Gradients:
-    """What ``backward`` returns: ``input``, ``kernel``, ``bias`` (None where there is none), and ``weights`` in order."""
+    """What ``backward`` returns: ``input``, ``kernel``, ``bias`` (None where there is none), and ``weights`` in order.
+
+    Examples
+    --------
+    >>> import numpy as np, upconv
+    >>> layer = upconv.layers.Conv2DTranspose(2, 3, use_bias=False)
+    >>> y, tape = layer.forward(np.ones((1, 4, 4, 3), "float32"))
+    >>> layer.backward(y, tape)
+    <Gradients input (1, 4, 4, 3), weights (3, 3, 2, 3)>
+    """
 
     def __init__(self, input, weights):
         self.input = input
@@ -22,10 +31,12 @@ class Gradients:
 
     @property
     def kernel(self):
+        """The gradient of the kernel, of its shape; None where the layer has none."""
         return self.weights[0] if self.weights else None
 
     @property
     def bias(self):
+        """The gradient of the bias, or None."""
         return self.weights[1] if len(self.weights) > 1 else None
 
     def __repr__(self):
@@ -34,7 +45,17 @@ class Gradients:
 
 
 class Variable:
-    """A weight: ``numpy()`` copies its value, ``assign`` replaces it."""
+    """A weight: ``numpy()`` copies its value, ``assign`` replaces it.
+
+    Examples
+    --------
+    >>> import upconv
+    >>> layer = upconv.layers.Conv2DTranspose(2, 1)
+    >>> layer.build((None, 4, 4, 3))
+    >>> layer.bias.assign([1.0, 2.0])
+    >>> layer.bias.numpy()
+    array([1., 2.], dtype=float32)
+    """
 
     def __init__(self, layer, index, name, path, trainable, value):
         self._layer, self._index = layer, index
@@ -42,19 +63,23 @@ class Variable:
 
     @property
     def shape(self):
+        """The shape, a tuple."""
         return self._value.shape
 
     @property
     def dtype(self):
+        """The name of the dtype."""
         return self._value.dtype.name
 
     def numpy(self):
+        """A copy of the value."""
         return self._value.copy()
 
     def __array__(self, dtype=None, copy=None):
         return self._value.astype(dtype or self._value.dtype, copy=True)
 
     def assign(self, value):
+        """Replaces the value; ValueError for another shape."""
         weights = self._layer.get_weights()
         weights[self._index] = value
         self._layer.set_weights(weights)
@@ -75,6 +100,7 @@ def wrap(core):
 
 
 def config_of(core):
+    """Keras's configuration, with the tuples that Python has and JSON has not."""
     config = json.loads(core.config_json())
     for key in _TUPLES:
         if isinstance(config.get(key), list):
@@ -91,7 +117,14 @@ def _dims(shape):
 
 
 class Layer:
-    """What all layers share."""
+    """What all layers share.
+
+    Examples
+    --------
+    >>> import upconv
+    >>> isinstance(upconv.layers.ReLU(), upconv.layers.Layer)
+    True
+    """
 
     _built_in = True                                 # as an activation, a layer is its configuration
     _functions = {}                                  # arguments that are Python functions
@@ -131,6 +164,7 @@ class Layer:
 
     @property
     def built(self):
+        """Whether the weights are there."""
         return self._core.built
 
     @property
@@ -140,6 +174,7 @@ class Layer:
 
     @property
     def compute_dtype(self):
+        """The dtype that inputs are cast to and outputs have."""
         return self._core.compute_dtype
 
     @property
@@ -148,7 +183,21 @@ class Layer:
         return self._core.dtype_policy
 
     def build(self, input_shape):
-        """Creates the weights for inputs of this shape; None stands for sizes that may change."""
+        """Creates the weights for inputs of this shape; None stands for sizes that may change.
+
+        Raises
+        ------
+        ValueError
+            For a shape that the layer cannot take.
+
+        Examples
+        --------
+        >>> import upconv
+        >>> layer = upconv.layers.Conv2DTranspose(2, 3)
+        >>> layer.build((None, None, None, 5))
+        >>> layer.kernel.shape, layer.bias.shape
+        ((3, 3, 2, 5), (2,))
+        """
         self._core.build(_dims(input_shape))
 
     def __call__(self, inputs, training=False, *, out=None, math="fast", algorithm="", threads=0):
@@ -193,7 +242,15 @@ class Layer:
     call = __call__
 
     def forward(self, inputs):
-        """``(output, tape)``: the tape holds what ``backward`` needs."""
+        """``(output, tape)``: the tape holds what ``backward`` needs.
+
+        Examples
+        --------
+        >>> import numpy as np, upconv
+        >>> y, tape = upconv.layers.Conv2DTranspose(2, 3).forward(np.ones((1, 4, 4, 3), "float32"))
+        >>> y.shape
+        (1, 6, 6, 2)
+        """
         output, tape = _core.forward(self._core, *_arrays.prepared(inputs))
         return _arrays.from_core(output), tape
 
@@ -221,10 +278,12 @@ class Layer:
 
     @property
     def trainable_weights(self):
+        """The variables that ``fit`` changes."""
         return [w for w in self.weights if w.trainable] if self.trainable else []
 
     @property
     def non_trainable_weights(self):
+        """The variables that ``fit`` leaves."""
         return [w for w in self.weights if not (w.trainable and self.trainable)]
 
     trainable_variables, non_trainable_variables = trainable_weights, non_trainable_weights
@@ -234,10 +293,26 @@ class Layer:
         return [_arrays.from_core(value) for _, _, _, value in self._core.variables()]
 
     def set_weights(self, weights):
-        """Replaces all weights; their number and shapes must be those of ``get_weights()``."""
+        """Replaces all weights; their number and shapes must be those of ``get_weights()``.
+
+        Raises
+        ------
+        ValueError
+            In Keras's words, for another number or shape; nothing changes then.
+
+        Examples
+        --------
+        >>> import numpy as np, upconv
+        >>> layer = upconv.layers.Conv2DTranspose(1, 2)
+        >>> layer.build((None, 4, 4, 1))
+        >>> layer.set_weights([np.ones((2, 2, 1, 1)), np.zeros(1)])
+        >>> [w.sum().item() for w in layer.get_weights()]
+        [4.0, 0.0]
+        """
         self._core.set_weights([_arrays.prepared(w, "weights") for w in weights])
 
     def count_params(self):
+        """How many numbers the weights hold; ValueError before they are there."""
         return self._core.count_params()
 
     @property
@@ -257,7 +332,15 @@ class Layer:
         return self._core.compute_output_shape(_dims(input_shape))
 
     def get_config(self):
-        """Keras's configuration of this layer."""
+        """Keras's configuration of this layer.
+
+        Examples
+        --------
+        >>> import upconv
+        >>> layer = upconv.layers.Conv2DTranspose(2, 3, name="up")
+        >>> upconv.layers.Conv2DTranspose.from_config(layer.get_config()).name
+        'up'
+        """
         return self._known()
 
     @classmethod

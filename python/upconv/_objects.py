@@ -4,6 +4,9 @@ import inspect
 import types
 
 
+REQUIRED = inspect.Parameter.empty
+
+
 class ConfigObject:
     """An object made of a class name and a configuration, as Keras writes it."""
 
@@ -16,10 +19,12 @@ class ConfigObject:
         cls._built_in = built_in
 
     def get_config(self):
+        """The arguments that make the object again."""
         return dict(self._config)
 
     @classmethod
     def from_config(cls, config):
+        """An object from ``get_config()``'s dictionary."""
         return cls(**config)
 
     def _upconv_config(self):
@@ -35,8 +40,16 @@ def signature(first, /, **arguments):
     return inspect.Signature([inspect.Parameter(first, kind)] + [inspect.Parameter(key, kind, default=value) for key, value in arguments.items()])
 
 
-def config_class(base, name, doc, /, **arguments):
+def documented(text, arguments, example, result=""):
+    """A docstring in NumPy's style of these arguments, with the example and what it prints."""
+    lines = [f"{key} : {'required' if default is REQUIRED else f'default {default!r}'}" for key, default in arguments.items()]
+    parameters = ["Parameters", "----------", *lines, ""] if lines else []
+    return "\n".join([text, "", *parameters, "Examples", "--------", ">>> import numpy as np, upconv", *(f">>> {line}" for line in example), *([result] if result else [])])
+
+
+def config_class(base, name, doc, /, *, example=(), result="", **arguments):
     """A class ``name(**arguments)`` derived from ``base``."""
+    doc = documented(doc, arguments, example, result)
     its_signature = signature("self", **arguments)
 
     def __init__(self, *args, **kwargs):
@@ -48,5 +61,3 @@ def config_class(base, name, doc, /, **arguments):
     __init__.__signature__ = its_signature
     return types.new_class(name, (base,), {"built_in": True}, lambda body: body.update(__init__=__init__, __doc__=doc, __module__=base.__module__))
 
-
-REQUIRED = inspect.Parameter.empty

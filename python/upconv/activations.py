@@ -3,7 +3,7 @@
 import json
 
 from . import _arrays, _core, _serialize
-from ._objects import REQUIRED, signature
+from ._objects import REQUIRED, documented, signature
 
 
 # The parameters that Keras's functions take besides the array; a layer takes the bare functions.
@@ -22,7 +22,10 @@ class _Activation:
         self.__name__ = self._name = name
         self._config = config or name
         self.__signature__ = signature("x", **_PARAMETERS.get(name, {}))
-        self.__doc__ = f"Keras's activation ``{name}``: an array in, its values out."
+        arguments = "np.ones((2, 4)), 0.5, 0.0" if name == "threshold" else "np.ones((2, 4))"
+        self.__doc__ = documented(f"Keras's activation ``{name}``: an array in, its values out, in the array's dtype.", _PARAMETERS.get(name, {}),
+                                  [f"upconv.activations.{name}({arguments}).shape"], "(2, 2)" if name == "glu" else "(2, 4)")
+        self.__module__, self.__qualname__ = __name__, name
 
     def _upconv_config(self):
         return self._config
@@ -44,6 +47,7 @@ class _Activation:
 
 for _name in _core.activation_names():
     globals()[_name] = _Activation(_name)
+__test__ = {name: globals()[name].__doc__ for name in _core.activation_names()}          # where doctest looks for them
 
 
 def get(identifier):

@@ -25,9 +25,11 @@ class Callback:
     params = None
 
     def set_model(self, model):
+        """Called by ``fit`` with its model."""
         self.model = model
 
     def set_params(self, params):
+        """Called by ``fit`` with a dictionary of epoch, epochs and steps."""
         self.params = params
 
     def on_train_begin(self, logs=None): ...
@@ -57,7 +59,7 @@ class LambdaCallback(Callback):
 
 
 class History(Callback):
-    """The numbers of each epoch; what ``fit`` returns."""
+    """The numbers of each epoch, ``history`` and ``epoch``; what ``fit`` returns (see there)."""
 
     def on_train_begin(self, logs=None):
         self.epoch, self.history = [], {}
@@ -246,6 +248,7 @@ class ModelCheckpoint(_Monitor):
             self.save(epoch, logs)
 
     def save(self, epoch, logs, **names):
+        """Writes the file of this epoch, if it is to be written."""
         if self.best_only and not self.improved(logs):
             return
         path = self.filepath.format(epoch=epoch + 1, **names, **logs)

@@ -18,10 +18,13 @@ class Constraint(ConfigObject):
         return _arrays.from_core(_core.project(json.dumps(self._upconv_config()), *_arrays.prepared(w, "w")))
 
 
-MaxNorm = config_class(Constraint, "MaxNorm", "Norms over ``axis`` are at most ``max_value``.", max_value=2, axis=0)
-MinMaxNorm = config_class(Constraint, "MinMaxNorm", "Norms over ``axis`` are pulled between two values.", min_value=0.0, max_value=1.0, rate=1.0, axis=0)
-NonNeg = config_class(Constraint, "NonNeg", "No weight is negative.")
-UnitNorm = config_class(Constraint, "UnitNorm", "Norms over ``axis`` are 1.", axis=0)
+MaxNorm = config_class(Constraint, "MaxNorm", "Norms over ``axis`` are at most ``max_value``.", max_value=2, axis=0,
+                       example=["upconv.constraints.MaxNorm(2)(np.array([[3.0], [4.0]])).ravel().round(6)"], result="array([1.2, 1.6])")
+MinMaxNorm = config_class(Constraint, "MinMaxNorm", "Norms over ``axis`` are pulled between two values.", min_value=0.0, max_value=1.0, rate=1.0, axis=0,
+                          example=["upconv.constraints.MinMaxNorm(0.0, 2.0)(np.array([[3.0], [4.0]])).ravel().round(6)"], result="array([1.2, 1.6])")
+NonNeg = config_class(Constraint, "NonNeg", "No weight is negative.", example=["upconv.constraints.NonNeg()(np.array([-1.0, 2.0]))"], result="array([0., 2.])")
+UnitNorm = config_class(Constraint, "UnitNorm", "Norms over ``axis`` are 1.", axis=0,
+                        example=["upconv.constraints.UnitNorm()(np.array([[3.0], [4.0]])).ravel().round(6)"], result="array([0.6, 0.8])")
 max_norm, min_max_norm, non_neg, unit_norm = MaxNorm, MinMaxNorm, NonNeg, UnitNorm
 
 

@@ -31,7 +31,14 @@ def kernel_from_torch(weight, groups=1):
 
 
 def kernel_to_torch(kernel):
-    """The way back: (kh, kw, out, in) to (in, out, kh, kw)."""
+    """The way back: (kh, kw, out, in) to (in, out, kh, kw).
+
+    Examples
+    --------
+    >>> import numpy as np, upconv
+    >>> upconv.convert.kernel_to_torch(np.zeros((4, 5, 3, 8))).shape
+    (8, 3, 4, 5)
+    """
     return np.ascontiguousarray(_check(kernel, 1).transpose(3, 2, 0, 1))
 
 

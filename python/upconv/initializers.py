@@ -19,7 +19,10 @@ class Initializer(ConfigObject):
 
 
 def _make(name, /, **arguments):
-    globals()[name] = config_class(Initializer, name, f"Keras's ``{name}`` initialiser.", **arguments)
+    whose = "An initialiser that Keras has not" if name in ("Bilinear", "ICNR") else f"Keras's ``{name}`` initialiser"
+    shape = (4, 4) if name == "Identity" else (4, 4, 8, 3)
+    globals()[name] = config_class(Initializer, name, f"{whose}: called with a shape and a dtype it gives an array of that shape.", **arguments,
+                                   example=[f"upconv.initializers.{name}()({shape}).shape"], result=str(shape))
 
 
 _make("Zeros")

@@ -6,7 +6,7 @@ import numpy as np
 
 from . import _core, _serialize, activations, constraints, initializers, regularizers
 from ._layer import Gradients, Layer, Variable, config_of
-from ._objects import REQUIRED, signature
+from ._objects import REQUIRED, documented, signature
 
 _VALUES = {"activation": "activation", "kernel_initializer": "initializer", "bias_initializer": "initializer", "kernel_regularizer": "regularizer",
            "bias_regularizer": "regularizer", "activity_regularizer": "regularizer", "kernel_constraint": "constraint", "bias_constraint": "constraint"}
@@ -110,7 +110,16 @@ class Conv2DTranspose(Layer):
             raise AttributeError(f"The layer {self.name!r} has no weights yet: call it or build(input_shape) first.")
 
     def plan(self, input_shape, math="fast"):
-        """``(algorithm, reason)`` of a call with this shape."""
+        """``(algorithm, reason)`` of a call with this shape.
+
+        Examples
+        --------
+        >>> import upconv
+        >>> layer = upconv.layers.Conv2DTranspose(2, 3)
+        >>> layer.build((None, 4, 4, 3))
+        >>> all(isinstance(text, str) for text in layer.plan((1, 4, 4, 3)))
+        True
+        """
         return self._core.plan(list(input_shape), math)
 
 
@@ -158,6 +167,9 @@ _COMMON = ("name", "trainable", "dtype")               # what every layer takes
 
 def _stateless(class_name, doc, **defaults):
     its_signature = signature("self", **defaults)
+    given = {"rate": "0.5", "stddev": "0.1", "activation": "'relu'"}
+    arguments = ", ".join(given[key] for key, default in defaults.items() if default is REQUIRED)
+    doc = documented(doc, defaults, [f"upconv.layers.{class_name}({arguments})(np.ones((1, 2, 2, 3), 'float32')).shape"], "(1, 2, 2, 3)")
 
     def __init__(self, *args, **kwargs):
         common = {key: kwargs.pop(key) for key in _COMMON if key in kwargs}

@@ -11,7 +11,7 @@ sample.
 import json
 
 from . import _arrays, _core
-from ._objects import REQUIRED, ConfigObject, config_class, signature
+from ._objects import REQUIRED, ConfigObject, config_class, documented, signature
 
 
 class Loss(ConfigObject):
@@ -29,6 +29,11 @@ class Loss(ConfigObject):
         return result if isinstance(result, float) else _arrays.from_core(result)
 
 
+def _data(name):
+    """The lines of an example that make t and p: classes by their numbers for the sparse loss."""
+    return [f"t = np.array({'[1, 0]' if name.startswith('sparse') else '[[0.0, 1.0], [1.0, 0.0]]'})", "p = np.array([[0.2, 0.8], [0.6, 0.4]])"]
+
+
 _REDUCTION = "sum_over_batch_size"
 
 
@@ -43,7 +48,10 @@ def _function(name, cls, own):
 
     function.__name__ = function.__qualname__ = name
     function.__signature__ = its_signature
-    function.__doc__ = f"The losses of ``{cls.__name__}`` before the reduction: the shape of ``y_pred`` without the axes that the loss reduces."
+    function.__doc__ = documented(f"The losses of ``{cls.__name__}`` before the reduction: the shape of ``y_pred`` without the axes that the loss reduces.",
+                                  dict(y_true=REQUIRED, y_pred=REQUIRED, **own), [*_data(name), f"upconv.losses.{name}(t, p).shape"],
+                                  "()" if name in ("dice", "tversky") else "(2,)")
+    function.__module__ = __name__
     function._upconv_config = lambda: name
     globals()[name] = function
 
@@ -54,7 +62,8 @@ def _make(class_name, name, /, named=None, **arguments):
     if "reduction" not in arguments:
         arguments["reduction"] = _REDUCTION
     arguments = {**arguments, "name": named or name} if "name" not in arguments else arguments
-    cls = config_class(Loss, class_name, f"Keras's ``{class_name}`` loss.", **arguments, dtype=None)
+    cls = config_class(Loss, class_name, f"Keras's ``{class_name}`` loss of ``(y_true, y_pred)``: a number, or with ``reduction='none'`` an array.", **arguments, dtype=None,
+                       example=[*_data(name), f"loss = upconv.losses.{class_name}()(t, p)", "isinstance(loss, float)"], result="True")
     globals()[class_name] = cls
     _function(name, cls, own)
 
@@ -98,7 +107,7 @@ def serialize(loss):
     Examples
     --------
     >>> import upconv
-    >>> upconv.losses.serialize(upconv.losses.Huber())["config"]["delta"]
-    1.0
+    >>> upconv.losses.serialize(upconv.losses.Huber())["class_name"]
+    'Huber'
     """
     return get(loss)._upconv_config()

@@ -6,5 +6,12 @@ from . import _core
 
 
 def serialize(metric):
-    """Keras's dictionary of a metric's name."""
+    """Keras's dictionary of a metric's name.
+
+    Examples
+    --------
+    >>> import upconv
+    >>> upconv.metrics.serialize("mae")["class_name"]
+    'MeanAbsoluteError'
+    """
     return json.loads(_core.metric_config(json.dumps(metric)))

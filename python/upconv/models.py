@@ -18,8 +18,24 @@ def _prepared(x, what):
     return [] if x is None else [_arrays.prepared(a, what) for a in _list(x)]
 
 
+def _bytes(count):
+    """A size as Keras prints it."""
+    for unit in ("B", "KB", "MB", "GB", "TB"):
+        if count < 1024 or unit == "TB":
+            return f"{count:.2f} {unit}"
+        count /= 1024
+
+
 class Model:
-    """A model. Made by :func:`load_model`, or by :class:`Sequential`."""
+    """A model. Made by :func:`load_model`, or by :class:`Sequential`.
+
+    Examples
+    --------
+    >>> import upconv
+    >>> model = upconv.Sequential([upconv.layers.Conv2DTranspose(3, 2, 2, name="up")], input_shape=(4, 4, 8))
+    >>> model.get_layer("up").count_params(), [w.shape for w in model.get_weights()]
+    (99, [(2, 2, 3, 8), (3,)])
+    """
 
     stop_training = False
     _held = None                                     # the Python layers, so that they are the same at every look
@@ -32,6 +48,7 @@ class Model:
 
     @property
     def name(self):
+        """The model's name."""
         return self._core.name
 
     @property
@@ -45,6 +62,7 @@ class Model:
         return self._held
 
     def get_layer(self, name):
+        """The layer of this name; ValueError with all names where there is none."""
         for layer in self.layers:
             if layer.name == name:
                 return layer
@@ -52,23 +70,29 @@ class Model:
 
     @property
     def built(self):
+        """Whether the weights are there."""
         return self._core.built
 
     def build(self, input_shape):
+        """Creates the weights of all layers for inputs of this shape, the batch included."""
         self._core.build(list(input_shape))
 
     def count_params(self):
+        """How many numbers the weights hold."""
         return self._core.count_params()
 
     @property
     def losses(self):
+        """Penalties of the weights' regularisers, layer by layer."""
         return self._core.losses()
 
     @property
     def weights(self):
+        """The variables of all layers."""
         return [w for layer in self.layers for w in layer.weights]
 
     def get_weights(self):
+        """The weights of all layers as NumPy arrays."""
         return [w for layer in self.layers for w in layer.get_weights()]
 
     def set_weights(self, weights):
@@ -88,6 +112,7 @@ class Model:
                 weights = weights[count:]
 
     def get_config(self):
+        """Keras's configuration of the model."""
         return json.loads(self._core.config_json())
 
     # ---- computing
@@ -116,7 +141,20 @@ class Model:
     # ---- training
 
     def compile(self, optimizer="rmsprop", loss=None, loss_weights=None, metrics=None, weighted_metrics=None, auto_scale_loss=True):
-        """Sets how :meth:`fit` learns, as ``keras.Model.compile``."""
+        """Sets how :meth:`fit` learns, as ``keras.Model.compile``.
+
+        Parameters
+        ----------
+        optimizer : str, dict or Optimizer
+        loss : str, dict, Loss or function of ``upconv.losses``, or a list of one an output
+        loss_weights : list of float, optional
+        metrics, weighted_metrics : list of str or dict, optional
+
+        Raises
+        ------
+        ValueError
+            For a name that is not known, with the nearest one.
+        """
         text = lambda v: json.dumps(v._upconv_config() if hasattr(v, "_upconv_config") else v)
         losses = list(loss.values()) if isinstance(loss, dict) else _list(loss)
         if loss is None:
@@ -132,6 +170,7 @@ class Model:
 
     @property
     def learning_rate(self):
+        """The optimiser's rate at this step."""
         return self._compiled.learning_rate()
 
     @learning_rate.setter
@@ -140,7 +179,30 @@ class Model:
 
     def fit(self, x, y, batch_size=32, epochs=1, verbose="auto", callbacks=None, validation_data=None, shuffle=True, sample_weight=None, initial_epoch=0,
             steps_per_epoch=None, seed=0):
-        """Trains for ``epochs`` epochs and returns a History, as ``keras.Model.fit``. Ctrl-C stops after the current batch."""
+        """Trains for ``epochs`` epochs and returns a History, as ``keras.Model.fit``. Ctrl-C stops after the current batch.
+
+        Parameters
+        ----------
+        x, y : array_like or list of array_like
+            Inputs and targets; the first axis counts samples.
+        validation_data : tuple of (x, y) or (x, y, sample_weight), optional
+        seed : int
+            Of the shuffling: equal seeds give equal bits.
+
+        Raises
+        ------
+        ValueError
+            Before ``compile``, and for arrays that do not fit.
+
+        Examples
+        --------
+        >>> import numpy as np, upconv
+        >>> model = upconv.Sequential([upconv.layers.Conv2DTranspose(1, 2, 2)], input_shape=(2, 2, 1))
+        >>> model.compile("adam", "mse", metrics=["mae"])
+        >>> history = model.fit(np.ones((8, 2, 2, 1)), np.ones((8, 4, 4, 1)), epochs=2, verbose=0)
+        >>> history.epoch, list(history.history)
+        ([0, 1], ['loss', 'mae'])
+        """
         if not self.built:
             self._core.build(list(np.shape(_list(x)[0])))
         history = _callbacks.History()
@@ -169,7 +231,16 @@ class Model:
         return history
 
     def evaluate(self, x, y, batch_size=32, sample_weight=None, return_dict=False, verbose=0):
-        """Loss and metrics on these samples: a number, a list, or a dictionary."""
+        """Loss and metrics on these samples: a number, a list, or a dictionary.
+
+        Examples
+        --------
+        >>> import numpy as np, upconv
+        >>> model = upconv.Sequential([upconv.layers.Conv2DTranspose(1, 1, kernel_initializer="zeros")], input_shape=(2, 2, 1))
+        >>> model.compile("sgd", "mse", metrics=["mae"])
+        >>> model.evaluate(np.ones((8, 2, 2, 1)), np.full((8, 2, 2, 1), 2.0))
+        [4.0, 2.0]
+        """
         logs = self._compiled.evaluate(_prepared(x, "x"), _prepared(y, "y"), _prepared(sample_weight, "sample_weight"), batch_size)
         values = list(logs.values())
         return logs if return_dict else values[0] if len(values) == 1 else values
@@ -231,7 +302,17 @@ class Model:
         return rows if self._core.kind == "Functional" else [row for row in rows if not row[0].endswith("(InputLayer)")]
 
     def summary(self, print_fn=print):
-        """Prints Keras's table of layers, output shapes and parameters."""
+        """Prints Keras's table of layers, output shapes and parameters.
+
+        Examples
+        --------
+        >>> import upconv
+        >>> upconv.Sequential([upconv.layers.Conv2DTranspose(3, 2, 2, name="up")], input_shape=(4, 4, 8)).summary()   # doctest: +ELLIPSIS
+        Model: ...
+         Total params: 99 (396.00 B)
+         Trainable params: 99 (396.00 B)
+         Non-trainable params: 0 (0.00 B)
+        """
         functional = self._core.kind == "Functional"
         header = ("Layer (type)", "Output Shape", "Param #") + (("Connected to",) if functional else ())
         rows = [row[:len(header)] for row in self._rows()]
@@ -243,7 +324,10 @@ class Model:
             lines += ([bar("├", "┤", "┼", "─")] if i else []) + [cells(row)]
         total = self.count_params() if self.built else 0
         trainable = sum(int(np.prod(w.shape)) for layer in self.layers if layer.trainable for w in layer.weights if w.trainable)
-        lines += [bar("└", "┘", "┴", "─"), f" Total params: {total:,}", f" Trainable params: {trainable:,}", f" Non-trainable params: {total - trainable:,}"]
+        size = sum(w.numpy().nbytes for w in self.weights)
+        trained = sum(w.numpy().nbytes for layer in self.layers for w in layer.trainable_weights)
+        counts = [("Total", total, size), ("Trainable", trainable, trained), ("Non-trainable", total - trainable, size - trained)]
+        lines += [bar("└", "┘", "┴", "─"), *(f" {what} params: {count:,} ({_bytes(nbytes)})" for what, count, nbytes in counts)]
         print_fn("\n".join(lines))
 
     def _repr_html_(self):
@@ -352,10 +436,24 @@ def load_model(path, custom_objects=None, compile=True, *, weights="", on_note=N
 
 
 def save_model(model, path, overwrite=True):
-    """``model.save(path)``."""
+    """``model.save(path)``.
+
+    Examples
+    --------
+    >>> import os, tempfile, upconv
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     upconv.save_model(upconv.load_model("models/superres.keras"), os.path.join(folder, "again.keras"))
+    """
     model.save(path, overwrite)
 
 
 def load_layer(path, name, on_note=None):
-    """One Conv2DTranspose out of any Keras model by its name, whatever the other layers are."""
+    """One Conv2DTranspose out of any Keras model by its name, whatever the other layers are.
+
+    Examples
+    --------
+    >>> import upconv
+    >>> upconv.load_layer("models/digits_decoder.keras", "up_8x8").kernel.shape
+    (4, 4, 16, 32)
+    """
     return _layer.wrap(_core.load_layer(os.fspath(path), name, on_note))

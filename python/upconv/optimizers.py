@@ -35,7 +35,8 @@ _COMMON = dict(weight_decay=None, clipnorm=None, clipvalue=None, global_clipnorm
 
 def _make(name, learning_rate=0.001, /, **own):
     common = {key: value for key, value in _COMMON.items() if key not in own}
-    globals()[name] = config_class(Optimizer, name, f"Keras's ``{name}`` optimiser.", learning_rate=learning_rate, **own, **common)
+    globals()[name] = config_class(Optimizer, name, f"Keras's ``{name}`` optimiser.", learning_rate=learning_rate, **own, **common,
+                                   example=[f"upconv.optimizers.{name}(0.5).get_config()['learning_rate']"], result="0.5")
 
 
 _make("SGD", 0.01, momentum=0.0, nesterov=False)

@@ -18,10 +18,12 @@ class Regularizer(ConfigObject):
         return _core.penalty(json.dumps(self._upconv_config()), *_arrays.prepared(x, "x"))
 
 
-L1 = config_class(Regularizer, "L1", "``l1 * sum(|x|)``", l1=0.01)
-L2 = config_class(Regularizer, "L2", "``l2 * sum(x ** 2)``", l2=0.01)
-L1L2 = config_class(Regularizer, "L1L2", "``l1 * sum(|x|) + l2 * sum(x ** 2)``", l1=0.0, l2=0.0)
-OrthogonalRegularizer = config_class(Regularizer, "OrthogonalRegularizer", "Pulls rows or columns of a matrix apart.", factor=0.01, mode="rows")
+L1 = config_class(Regularizer, "L1", "``l1 * sum(|x|)``", l1=0.01, example=["upconv.regularizers.L1(0.5)(np.array([1.0, -2.0]))"], result="1.5")
+L2 = config_class(Regularizer, "L2", "``l2 * sum(x ** 2)``", l2=0.01, example=["upconv.regularizers.L2(0.5)(np.array([1.0, -2.0]))"], result="2.5")
+L1L2 = config_class(Regularizer, "L1L2", "``l1 * sum(|x|) + l2 * sum(x ** 2)``", l1=0.0, l2=0.0,
+                    example=["upconv.regularizers.L1L2(0.5, 0.5)(np.array([1.0, -2.0]))"], result="4.0")
+OrthogonalRegularizer = config_class(Regularizer, "OrthogonalRegularizer", "Pulls rows or columns of a matrix apart.", factor=0.01, mode="rows",
+                                     example=["upconv.regularizers.OrthogonalRegularizer()(np.eye(2))"], result="0.0")
 l1, l2, l1_l2, orthogonal_regularizer = L1, L2, L1L2, OrthogonalRegularizer
 
 
