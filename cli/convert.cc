@@ -6,6 +6,7 @@
 #include "arrays.h"
 #include "base/text.h"
 #include "command.h"
+#include "loading.h"
 #include "output.h"
 #include "progress.h"
 #include "text.h"
@@ -29,7 +30,8 @@ Files of Keras 2 and 3 are read. A compiled model keeps its optimizer and the op
 a model with layers that cannot be run yet are written to .npz all the same.)";
 
 struct Options {
-  std::string from, to, weights;
+  std::string from, to;
+  Loading load;
   std::int64_t max_shard = 0;
   bool without_optimizer = false, weights_only = false;
 };
@@ -38,8 +40,9 @@ void convert_file(const Options& o) {
   const Progress progress("converting", 1);
   const HoldSignals whole_files;
   const std::string ending = base::lower(o.to);
-  const bool npz_weights = base::lower(o.weights).ends_with(".npz");
-  LoadOptions load{.weights = npz_weights ? "" : o.weights, .on_note = print_note};
+  const bool npz_weights = base::lower(o.load.weights).ends_with(".npz");
+  LoadOptions load = o.load.options();
+  if (npz_weights) load.weights.clear();
   if (ending.ends_with(".npz")) {
     std::vector<NamedArray> arrays;
     for (auto& [name, values] : read_weights(o.from, load)) arrays.push_back({name, std::move(values)});
@@ -53,7 +56,7 @@ void convert_file(const Options& o) {
     return save_trainer(trainer, o.to, save);
   }
   Model model = load_model(o.from, load);
-  if (npz_weights) load_weights(model, o.weights, load);
+  if (npz_weights) load_weights(model, o.load.weights, load);
   if (weights_alone) save_weights(model, o.to, save);
   else save_model(model, o.to, save);
 }
@@ -65,7 +68,7 @@ Command add_convert(CLI::App& root) {
   const auto o = std::make_shared<Options>();
   app->add_option("from", o->from, "A .keras, .h5 or .json file, or a folder of an unzipped .keras")->required();
   app->add_option("to", o->to, "What to write: .keras, .h5, .weights.h5, .weights.json, .npz")->required();
-  app->add_option("--weights", o->weights, "Take the weights from this file instead (any form)");
+  o->load.add_to(*app, "Take the weights from this file instead (any form)");
   app->add_option("--max-shard", o->max_shard, "Bytes of weights in one shard of .weights.json (0: all)")->check(CLI::NonNegativeNumber)->capture_default_str();
   app->add_flag("--weights-only", o->weights_only, "Write OUT.h5 as weights alone, in the older form");
   app->add_flag("--without-optimizer", o->without_optimizer, "Leave out how the model was compiled");

@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "command.h"
+#include "loading.h"
 #include "text.h"
 #include "upconv/io.h"
 
@@ -37,11 +38,14 @@ void print_note(const std::string& note) { std::cerr << "upconv: note: " << note
 
 Command add_inspect(CLI::App& root) {
   CLI::App* app = root.add_subcommand("inspect", kDescription);
-  struct Options { std::string model, weights; };
+  struct Options {
+    std::string model;
+    Loading load;
+  };
   const auto o = std::make_shared<Options>();
   app->add_option("model", o->model, "A .keras, .h5 or .json file of a Keras model")->required();
-  app->add_option("--weights", o->weights, "A second file with the weights");
-  return {app, [o] { print(describe_model(o->model, {.weights = o->weights, .on_note = print_note})); }};
+  o->load.add_to(*app, "A second file with the weights");
+  return {app, [o] { print(describe_model(o->model, o->load.options())); }};
 }
 
 }  // namespace upconv::cli

@@ -11,6 +11,7 @@
 #include "arrays.h"
 #include "base/text.h"
 #include "command.h"
+#include "loading.h"
 #include "progress.h"
 #include "upconv/error.h"
 #include "upconv/io.h"
@@ -30,7 +31,8 @@ A .npz input holds one array for each input of the model, found by name, else ta
 output takes all outputs.)";
 
 struct Options {
-  std::string model, weights, range = "0:1", math = "fast", algorithm;
+  std::string model, range = "0:1", math = "fast", algorithm;
+  Loading load;
   std::vector<std::string> files;
   std::int64_t batch_size = 32;
   int bits = 8;
@@ -183,7 +185,7 @@ void write_results(const Files& files, const Model& model, std::vector<Tensor> r
 
 void run(const Options& o) {
   const ValueRange range = parse_range(o.range);
-  const Model model = load_model(o.model, {.weights = o.weights, .on_note = print_note});
+  const Model model = load_model(o.model, o.load.options());
   const Files files = split_files(o.files, model);
   const Inputs inputs = read_inputs(files.inputs, model, range);
   std::vector<Tensor> results;
@@ -202,7 +204,7 @@ Command add_run(CLI::App& root) {
   const auto o = std::make_shared<Options>();
   app->add_option("model", o->model, "A .keras, .h5 or .json file of a Keras model")->required();
   app->add_option("files", o->files, "Inputs (.npy, .npz, .png), then outputs (.npy, .npz, .png)")->required()->expected(2, 1000);
-  app->add_option("--weights", o->weights, "A second file with the weights");
+  o->load.add_to(*app, "A second file with the weights");
   app->add_option("--range", o->range, "What black and white of a picture are for the model")->capture_default_str();
   app->add_option("--bits", o->bits, "Bits of each sample of a written picture: 8 or 16")->check(CLI::IsMember({8, 16}))->capture_default_str();
   app->add_option("--batch-size", o->batch_size, "Samples computed at once")->check(CLI::PositiveNumber)->capture_default_str();

@@ -10,6 +10,7 @@
 #include "io/json.h"
 #include "io/picture_math.h"
 #include "io/png.h"
+#include "loading.h"
 #include "output.h"
 #include "text.h"
 #include "train_data.h"
@@ -38,8 +39,9 @@ A .npz holds the inputs as "x", the targets as "y" and, if there are weights, "s
 not depend on threads, nor on whether 1, 2, 4 or 8 processes worked on it.)";
 
 struct Options {
-  std::string model, out, weights, optimizer = "adam", learning_rate, loss = "mse", log, trace, validation, validation_targets;
+  std::string model, out, optimizer = "adam", learning_rate, loss = "mse", log, trace, validation, validation_targets;
   std::vector<std::string> metrics;
+  Loading load;
   DataOptions data;
   std::int64_t epochs = 1, steps = 0, batch = 32;
   std::uint64_t seed = 0;
@@ -70,9 +72,9 @@ Optimizer make_optimizer(const Options& o) {
 Trainer make_trainer(const Options& o, std::shared_ptr<Communicator> communicator) {
   TrainerOptions options{.communicator = std::move(communicator), .fast_reduce = o.fast_reduce};
   for (const std::string& metric : o.metrics) options.metrics.push_back(Metric(metric));
-  const LoadOptions load{.weights = o.weights, .on_note = print_note};
+  const LoadOptions load = o.load.options();
   if (o.resume) return load_trainer(o.model, load, std::move(options));
-  const bool fresh = base::lower(o.model).ends_with(".json") && o.weights.empty();
+  const bool fresh = base::lower(o.model).ends_with(".json") && o.load.weights.empty();
   Model model = fresh ? load_architecture(o.model, load) : load_model(o.model, load);
   return Trainer(std::move(model), make_optimizer(o), {Loss(o.loss)}, std::move(options));
 }
@@ -208,7 +210,7 @@ Command add_train(CLI::App& root) {
   app->add_option("--targets", o->data.targets, "A .npy file of targets, where --data holds inputs alone");
   app->add_option("--validation", o->validation, "Data to evaluate after each epoch, in the form of --data");
   app->add_option("--validation-targets", o->validation_targets, "Its targets");
-  app->add_option("--weights", o->weights, "Start from the weights of this file");
+  o->load.add_to(*app, "Start from the weights of this file");
   app->add_option("--epochs", o->epochs, "The last epoch's number, also when a run is resumed")->check(CLI::NonNegativeNumber)->capture_default_str();
   app->add_option("--steps", o->steps, "Batches an epoch (0: as many as the data gives)")->check(CLI::NonNegativeNumber)->capture_default_str();
   app->add_option("--batch", o->batch, "Samples in a batch, of all processes together")->check(CLI::PositiveNumber)->capture_default_str();

@@ -37,10 +37,11 @@ class UPCONV_EXPORT FileError : public std::runtime_error {
   ~FileError() override;
   const std::string& path() const noexcept { return path_; }
   const std::string& where() const noexcept { return where_; }
+  const std::string& reason() const noexcept { return reason_; }     ///< the message alone, as it was given
   Kind kind() const noexcept { return kind_; }
 
  private:
-  std::string path_, where_;
+  std::string path_, where_, reason_;
   Kind kind_;
 };
 

@@ -11,6 +11,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -29,7 +30,17 @@ struct LoadLimits {
   std::int64_t hdf5_objects = 100'000;
   std::int64_t zip_members = 1'024;
   std::int64_t inflate_ratio = 100;                    ///< decoded / stored bytes, above 1 MiB
+  std::int64_t seconds = 60;                           ///< a decoding process may take, and one more for each 4 MiB of the file
 };
+
+/// Where a file's bytes are decoded.
+enum class Isolation {
+  none,        ///< in this process
+  automatic,   ///< in a sandboxed process of its own; where none can be had, here, with a note
+  process,     ///< in a sandboxed process of its own; FileError where none can be had
+};
+/// "none", "automatic" or "process"; ArgumentError for anything else.
+UPCONV_EXPORT Isolation parse_isolation(std::string_view name);
 
 struct LoadOptions {
   /// A second file with the weights, for an architecture in JSON or to replace the file's own; "" for none.
@@ -37,6 +48,9 @@ struct LoadOptions {
   LoadLimits limits = {};
   /// Told about every lossy situation (an output_padding that old files do not hold, a bias_initializer of None).
   std::function<void(const std::string& note)> on_note = {};
+  /// The sandboxed process, upconv-decode, holds the open file and nothing else: it can open nothing, start nothing and send
+  /// nothing but the decoded parts, which are checked once more here. Its crash or end is a FileError. docs/security.md.
+  Isolation isolation = Isolation::none;
 };
 
 /// Reads a Sequential or Functional model: .keras (zip or folder), .weights.h5 beside an architecture, legacy .h5 of Keras 2

@@ -17,9 +17,10 @@ std::vector<ConstTensorView> views_of(const Named& arrays) {
   return views;
 }
 
-LoadOptions load_options(const std::string& weights, const nb::object& on_note, std::int64_t tensor_bytes) {
+LoadOptions load_options(const std::string& weights, const nb::object& on_note, std::int64_t tensor_bytes, const std::string& isolation) {
   LoadOptions o;
   o.weights = weights;
+  o.isolation = parse_isolation(isolation);
   if (tensor_bytes > 0) o.limits.tensor_bytes = tensor_bytes;
   if (!on_note.is_none())
     o.on_note = [on_note](const std::string& note) {
@@ -117,28 +118,23 @@ void bind_model(nb::module_& m) {
            nb::call_guard<nb::gil_scoped_release>())
       .def("save_weights", [](const Model& model, const std::string& path, bool overwrite, std::int64_t max_shard) { save_weights(model, path, save_options(overwrite, max_shard)); },
            nb::call_guard<nb::gil_scoped_release>())
-      .def("load_weights", [](Model& model, const std::string& path) { load_weights(model, path); }, nb::call_guard<nb::gil_scoped_release>());
+      .def("load_weights", [](Model& model, const std::string& path, const LoadOptions& options) { load_weights(model, path, options); }, nb::call_guard<nb::gil_scoped_release>());
   m.def("make_sequential", [](const std::vector<std::shared_ptr<Layer>>& layers, const std::string& name, const std::optional<std::vector<std::optional<std::int64_t>>>& input_shape) {
     std::optional<Shape> shape;
     if (input_shape) shape = shape_of(*input_shape);
     return Model(layers, name, shape);
   }, nb::arg("layers"), nb::arg("name"), nb::arg("input_shape").none());
-  m.def("load_model", [](const std::string& path, const std::string& weights, const nb::object& on_note, std::int64_t tensor_bytes) {
-    const LoadOptions options = load_options(weights, on_note, tensor_bytes);
-    const nb::gil_scoped_release released;
-    return load_model(path, options);
-  }, nb::arg("path"), nb::arg("weights"), nb::arg("on_note").none(), nb::arg("tensor_bytes"));
-  m.def("load_model_bytes", [](const nb::bytes& bytes, const nb::object& on_note, std::int64_t tensor_bytes) {
-    const LoadOptions options = load_options("", on_note, tensor_bytes);
+  nb::class_<LoadOptions>(m, "LoadOptions");
+  m.def("load_options", &load_options, nb::arg("weights"), nb::arg("on_note").none(), nb::arg("tensor_bytes"), nb::arg("isolation"));
+  m.def("load_model", [](const std::string& path, const LoadOptions& options) { return load_model(path, options); }, nb::call_guard<nb::gil_scoped_release>());
+  m.def("load_model_bytes", [](const nb::bytes& bytes, const LoadOptions& options) {
     const std::span<const std::byte> span{reinterpret_cast<const std::byte*>(bytes.c_str()), bytes.size()};
     const nb::gil_scoped_release released;
     return load_model(span, options);
-  }, nb::arg("bytes"), nb::arg("on_note").none(), nb::arg("tensor_bytes"));
-  m.def("load_layer", [](const std::string& path, const std::string& name, const nb::object& on_note) -> std::shared_ptr<Layer> {
-    const LoadOptions options = load_options("", on_note, 0);
-    const nb::gil_scoped_release released;
+  });
+  m.def("load_layer", [](const std::string& path, const std::string& name, const LoadOptions& options) -> std::shared_ptr<Layer> {
     return load_layer(path, name, options);
-  }, nb::arg("path"), nb::arg("name"), nb::arg("on_note").none());
+  }, nb::call_guard<nb::gil_scoped_release>());
 }
 
 }  // namespace upconv::python

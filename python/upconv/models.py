@@ -267,9 +267,9 @@ class Model:
         """Writes ``.weights.h5``, ``.weights.json`` (shards of at most ``max_shard_size`` bytes), ``.h5`` or ``.npz``."""
         self._core.save_weights(os.fspath(path), overwrite, int(max_shard_size))
 
-    def load_weights(self, path):
-        """Replaces the weights from any of those files, or from a whole model's. All or nothing."""
-        self._core.load_weights(os.fspath(path))
+    def load_weights(self, path, *, isolation="automatic"):
+        """Replaces the weights from any of those files, or from a whole model's. All or nothing. ``isolation``: :func:`load_model`."""
+        self._core.load_weights(os.fspath(path), _core.load_options("", None, 0, isolation))
 
     def _copied(self):
         """The layers of a chain, to be copied one by one: Python functions in them have no form in a file."""
@@ -379,7 +379,7 @@ class Sequential(Model):
 
 
 def _from_bytes(data):
-    return Model(_core.load_model_bytes(data, None, 0))
+    return Model(_core.load_model_bytes(data, _core.load_options("", None, 0, "none")))
 
 
 def _revive_compiled(data):
@@ -387,10 +387,10 @@ def _revive_compiled(data):
         path = os.path.join(folder, "model.keras")
         with open(path, "wb") as file:
             file.write(data)
-        return load_model(path)
+        return load_model(path, isolation="none")
 
 
-def load_model(path, custom_objects=None, compile=True, *, weights="", on_note=None, max_tensor_bytes=0):
+def load_model(path, custom_objects=None, compile=True, *, weights="", on_note=None, max_tensor_bytes=0, isolation="automatic"):
     """A model from a Keras file: ``.keras``, legacy ``.h5`` of Keras 2 and 3, an architecture's JSON with ``weights``, or bytes.
 
     Parameters
@@ -406,6 +406,9 @@ def load_model(path, custom_objects=None, compile=True, *, weights="", on_note=N
         Told about everything the file could not say.
     max_tensor_bytes : int, optional
         Raises the limit of 2 GiB.
+    isolation : str, optional
+        Where the file is decoded: ``"process"``, a sandboxed one; ``"none"``, here; ``"automatic"``, here where no sandbox can
+        be had, with a note.
 
     Raises
     ------
@@ -421,18 +424,19 @@ def load_model(path, custom_objects=None, compile=True, *, weights="", on_note=N
     """
     if custom_objects:
         with _serialize.custom_object_scope(custom_objects):
-            return load_model(path, None, compile, weights=weights, on_note=on_note, max_tensor_bytes=max_tensor_bytes)
+            return load_model(path, None, compile, weights=weights, on_note=on_note, max_tensor_bytes=max_tensor_bytes, isolation=isolation)
+    options = _core.load_options(os.fspath(weights), on_note, max_tensor_bytes, isolation)
     if isinstance(path, (bytes, bytearray, memoryview)):
-        return Model(_core.load_model_bytes(bytes(path), on_note, max_tensor_bytes))
+        return Model(_core.load_model_bytes(bytes(path), options))
     path = os.fspath(path)
-    if compile and not weights and not os.path.isdir(path) and path.endswith((".keras", ".h5")) and _core.is_compiled(path):
+    if compile and not weights and not os.path.isdir(path) and path.endswith((".keras", ".h5")) and _core.is_compiled(path, options):
         try:
-            trainer = _core.load_trainer(path)
+            trainer = _core.load_trainer(path, options)
             return Model(trainer.model(), trainer)
         except ValueError as error:
             if on_note is not None:
                 on_note(f"the file's compilation is left out: {error}")
-    return Model(_core.load_model(path, os.fspath(weights), on_note, max_tensor_bytes))
+    return Model(_core.load_model(path, options))
 
 
 def save_model(model, path, overwrite=True):
@@ -447,8 +451,8 @@ def save_model(model, path, overwrite=True):
     model.save(path, overwrite)
 
 
-def load_layer(path, name, on_note=None):
-    """One Conv2DTranspose out of any Keras model by its name, whatever the other layers are.
+def load_layer(path, name, on_note=None, *, isolation="automatic"):
+    """One Conv2DTranspose out of any Keras model by its name, whatever the other layers are. The rest as in :func:`load_model`.
 
     Examples
     --------
@@ -456,4 +460,4 @@ def load_layer(path, name, on_note=None):
     >>> upconv.load_layer("models/digits_decoder.keras", "up_8x8").kernel.shape
     (4, 4, 16, 32)
     """
-    return _layer.wrap(_core.load_layer(os.fspath(path), name, on_note))
+    return _layer.wrap(_core.load_layer(os.fspath(path), name, _core.load_options("", on_note, 0, isolation)))

@@ -18,7 +18,7 @@ static std::string file_message(const std::string& path, const std::string& wher
 
 FileError::FileError(std::string path, std::string where, const std::string& message, Kind kind)
     : std::runtime_error(file_message(path, where, message)),
-      path_(std::move(path)), where_(std::move(where)), kind_(kind) {}
+      path_(std::move(path)), where_(std::move(where)), reason_(message), kind_(kind) {}
 FileError::~FileError() = default;
 
 StateError::StateError(const std::string& message, Kind kind) : std::runtime_error(message), kind_(kind) {}

@@ -103,4 +103,10 @@ void deallocate(void* memory, std::size_t bytes) noexcept {
   kept.bytes += size;
 }
 
+void drop_kept() noexcept {
+  Store& kept = store();
+  const std::lock_guard lock(kept.mutex);
+  while (kept.count > 0) to_system(kept.remove(0));
+}
+
 }  // namespace upconv::base

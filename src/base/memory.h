@@ -14,5 +14,7 @@ inline constexpr std::size_t kKeptBytes = std::size_t{256} << 20;   ///< at most
 void* allocate(std::size_t bytes);
 /// What allocate(bytes) returned, with the same `bytes`.
 void deallocate(void* memory, std::size_t bytes) noexcept;
+/// Gives what is kept back to the system.
+void drop_kept() noexcept;
 
 }  // namespace upconv::base

@@ -23,17 +23,21 @@ struct Bytes::Descriptor {
 };
 
 Bytes Bytes::open(const std::string& path) {
-  const auto refuse = [&](const std::string& why) { throw FileError(path, "", why, FileError::Kind::access); };
-  if (path.find('\0') != std::string::npos) refuse("a path cannot hold a zero byte");
+  if (path.find('\0') != std::string::npos) throw FileError(path, "", "a path cannot hold a zero byte", FileError::Kind::access);
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);       // a pipe without a writer must not block
-  if (fd < 0) refuse(std::strerror(errno));
+  if (fd < 0) throw FileError(path, "", std::strerror(errno), FileError::Kind::access);
+  return adopt(fd, path);
+}
+
+Bytes Bytes::adopt(int fd, std::string path) {
   Bytes bytes;
   bytes.file_ = std::make_shared<Descriptor>(fd);
+  const auto refuse = [&](const std::string& why) { throw FileError(path, "", why, FileError::Kind::access); };
   struct stat info {};
   if (::fstat(fd, &info) != 0) refuse(std::strerror(errno));
   if (S_ISDIR(info.st_mode)) refuse("is a folder");
   if (!S_ISREG(info.st_mode)) refuse("is not a regular file");
-  bytes.path_ = path;
+  bytes.path_ = std::move(path);
   bytes.size_ = info.st_size;
   return bytes;
 }
@@ -76,6 +80,8 @@ std::vector<std::byte> Bytes::all(std::int64_t limit) const {
   read(0, out);
   return out;
 }
+
+int Bytes::descriptor() const noexcept { return file_ ? file_->fd : -1; }
 
 bool Bytes::starts_with(std::string_view magic) const {
   if (size_ < static_cast<std::int64_t>(magic.size())) return false;

@@ -18,6 +18,8 @@ class Bytes {
   static Bytes open(const std::string& path);
   /// Views memory that outlives the result.
   static Bytes view(std::span<const std::byte> memory, std::string path);
+  /// Reads an open regular file and closes it at the end; FileError (access) where it is none.
+  static Bytes adopt(int descriptor, std::string path);
   /// Owns memory.
   static Bytes own(std::vector<std::byte> memory, std::string path);
 
@@ -28,6 +30,8 @@ class Bytes {
   /// All bytes; FileError when there are more than `limit`.
   std::vector<std::byte> all(std::int64_t limit) const;
   bool starts_with(std::string_view magic) const;
+  /// The open file, or -1 where the bytes are memory.
+  int descriptor() const noexcept;
 
  private:
   struct Descriptor;

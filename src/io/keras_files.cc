@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "io/isolation.h"
 #include "io/json.h"
 #include "io/zip.h"
 #include "upconv/error.h"
@@ -74,8 +75,19 @@ KerasParts from_hdf5(const Bytes& file, const LoadLimits& limits) {
   return parts;
 }
 
+/// The tree of an HDF5 file that is nothing else.
+Hdf5Node weights_of(KerasParts parts) {
+  if (!parts.weights) throw FileError(parts.path, "", base::cat("is ", parts.layout, ", not HDF5"));
+  return std::move(*parts.weights);
+}
+
+KerasParts decode(const Bytes& file, const LoadOptions& options) {
+  if (std::optional<KerasParts> parts = decode_isolated(file, options)) return std::move(*parts);
+  return decode_keras_bytes(file, options.limits);
+}
+
 /// Sharded weights: the index names the shards, which lie beside it under the names Keras gives them.
-KerasParts from_shards(const std::string& path, const Config& index, const LoadLimits& limits) {
+KerasParts from_shards(const std::string& path, const Config& index, const LoadOptions& options) {
   KerasParts parts;
   parts.path = path, parts.layout = "sharded weights (.weights.json)";
   const std::size_t slash = path.rfind('/');
@@ -99,7 +111,7 @@ KerasParts from_shards(const std::string& path, const Config& index, const LoadL
       add(one.as_string());
     }
   }
-  if (static_cast<std::int64_t>(shards.size()) > limits.zip_members) throw FileError(path, "weight_map", "names too many shards");
+  if (static_cast<std::int64_t>(shards.size()) > options.limits.zip_members) throw FileError(path, "weight_map", "names too many shards");
   // Groups of equal path are one group; the later shards continue a layer's variables.
   const auto merge = [](auto&& self, Hdf5Node& into, Hdf5Node&& from) -> void {
     for (auto& attribute : from.attributes)
@@ -117,24 +129,24 @@ KerasParts from_shards(const std::string& path, const Config& index, const LoadL
   for (const std::string& shard : shards) {
     const Bytes file = Bytes::open(folder + shard);
     parts.bytes += file.size();
-    merge(merge, *parts.weights, read_hdf5(file, limits));
+    merge(merge, *parts.weights, weights_of(decode(file, options)));
   }
   return parts;
 }
 
-KerasParts from_folder(const std::string& path, const LoadLimits& limits) {
+KerasParts from_folder(const std::string& path, const LoadOptions& options) {
   KerasParts parts;
   parts.path = path, parts.layout = "an unzipped .keras folder";
   const auto json = [&](const char* name) {
     const Bytes file = Bytes::open(path + "/" + name);
     parts.bytes += file.size();
-    return parse_json(text_of(file.all(limits.json_bytes)), path, name, limits);
+    return decode(file, options).config;
   };
   read_metadata(parts, json("metadata.json"));
   parts.config = json("config.json");
   const Bytes weights = Bytes::open(path + "/model.weights.h5");
   parts.bytes += weights.size();
-  parts.weights = read_hdf5(weights, limits);
+  parts.weights = weights_of(decode(weights, options));
   return parts;
 }
 
@@ -149,7 +161,7 @@ const Hdf5Node* legacy_layers(const Hdf5Node& weights) {
   return weights.find("model_weights");      // without the attribute it is refused by the names' reader
 }
 
-KerasParts read_keras_bytes(const Bytes& file, const LoadLimits& limits) {
+KerasParts decode_keras_bytes(const Bytes& file, const LoadLimits& limits) {
   KerasParts parts;
   if (file.starts_with("PK")) parts = from_zip(file, limits);
   else if (file.starts_with("\x89HDF\r\n\x1a\n")) parts = from_hdf5(file, limits);
@@ -162,16 +174,21 @@ KerasParts read_keras_bytes(const Bytes& file, const LoadLimits& limits) {
     parts.config = parse_json(text, file.path(), "", limits);
     parts.path = file.path(), parts.layout = "an architecture in JSON", parts.bytes = file.size();
     read_version(parts, parts.config);
-    if (parts.config.find("weight_map")) return from_shards(file.path(), parts.config, limits);
   }
   note_optimizer(parts);
   return parts;
 }
 
-KerasParts read_keras_file(const std::string& path, const LoadLimits& limits) {
+KerasParts read_keras_bytes(const Bytes& file, const LoadOptions& options) {
+  KerasParts parts = decode(file, options);
+  if (parts.config.is_dict() && parts.config.find("weight_map")) return from_shards(file.path(), parts.config, options);
+  return parts;
+}
+
+KerasParts read_keras_file(const std::string& path, const LoadOptions& options) {
   struct stat info {};
-  if (::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) return from_folder(path, limits);
-  KerasParts parts = read_keras_bytes(Bytes::open(path), limits);
+  if (::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) return from_folder(path, options);
+  KerasParts parts = read_keras_bytes(Bytes::open(path), options);
   if (ends_with(path, ".keras") && parts.layout != "a .keras archive")
     throw FileError(path, "", base::cat("is called .keras but is ", parts.layout));
   if (ends_with(path, ".weights.json") && !parts.weights) throw FileError(path, "weight_map", "weight_map is missing from the index of the shards");

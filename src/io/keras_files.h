@@ -23,9 +23,13 @@ struct KerasParts {
   bool from_keras2() const { return !keras_version.empty() && keras_version[0] < '3'; }
 };
 
-/// By content: a ZIP, an HDF5 file, JSON (an architecture, or the index of sharded weights), or a folder.
-KerasParts read_keras_file(const std::string& path, const LoadLimits& limits);
-KerasParts read_keras_bytes(const Bytes& file, const LoadLimits& limits);
+/// By content: a ZIP, an HDF5 file, JSON (an architecture, or the index of sharded weights), or a folder. Decoded where
+/// options.isolation says.
+KerasParts read_keras_file(const std::string& path, const LoadOptions& options);
+KerasParts read_keras_bytes(const Bytes& file, const LoadOptions& options);
+
+/// One file's bytes decoded in this process; an index of shards is decoded as the JSON that it is.
+KerasParts decode_keras_bytes(const Bytes& file, const LoadLimits& limits);
 
 /// The group that holds the legacy layers (attribute layer_names), or nullptr for the newer layout.
 const Hdf5Node* legacy_layers(const Hdf5Node& weights);

@@ -19,7 +19,7 @@ using io::KerasParts;
 /// The weights belong to the second file where one is given.
 void add_weights(KerasParts& parts, const LoadOptions& options) {
   if (options.weights.empty()) return;
-  KerasParts second = io::read_keras_file(options.weights, options.limits);
+  KerasParts second = io::read_keras_file(options.weights, options);
   if (!second.weights) throw FileError(options.weights, "", base::cat("is ", second.layout, " and holds no weights"));
   parts.weights = std::move(second.weights);
 }
@@ -92,19 +92,19 @@ Model model_of(const KerasParts& parts, const LoadOptions& options, bool with_we
 
 }  // namespace io
 
-Model load_model(const std::string& path, const LoadOptions& options) { return load(io::read_keras_file(path, options.limits), options); }
+Model load_model(const std::string& path, const LoadOptions& options) { return load(io::read_keras_file(path, options), options); }
 
 Model load_model(std::span<const std::byte> bytes, const LoadOptions& options) {
-  return load(io::read_keras_bytes(io::Bytes::view(bytes, "memory"), options.limits), options);
+  return load(io::read_keras_bytes(io::Bytes::view(bytes, "memory"), options), options);
 }
 
 Model load_architecture(const std::string& path, const LoadOptions& options) {
-  const KerasParts parts = io::read_keras_file(path, options.limits);
+  const KerasParts parts = io::read_keras_file(path, options);
   return io::model_of(parts, options, false);
 }
 
 std::shared_ptr<Conv2DTranspose> load_layer(const std::string& path, const std::string& name, const LoadOptions& options) {
-  KerasParts parts = io::read_keras_file(path, options.limits);
+  KerasParts parts = io::read_keras_file(path, options);
   add_weights(parts, options);
   const KerasEntry root = io::read_architecture(parts, options);
   std::vector<std::string> names;
@@ -136,7 +136,7 @@ static void name_weights(const io::KerasEntry& entry, const std::string& path, c
 }
 
 std::vector<std::pair<std::string, Tensor>> read_weights(const std::string& path, const LoadOptions& options) {
-  KerasParts parts = io::read_keras_file(path, options.limits);
+  KerasParts parts = io::read_keras_file(path, options);
   add_weights(parts, options);
   const KerasEntry root = io::read_architecture(parts, options);
   std::vector<std::pair<std::string, Tensor>> out;
@@ -145,7 +145,7 @@ std::vector<std::pair<std::string, Tensor>> read_weights(const std::string& path
 }
 
 ModelDescription describe_model(const std::string& path, const LoadOptions& options) {
-  KerasParts parts = io::read_keras_file(path, options.limits);
+  KerasParts parts = io::read_keras_file(path, options);
   add_weights(parts, options);
   ModelDescription out;
   out.keras_version = parts.keras_version, out.layout = parts.layout, out.file_bytes = parts.bytes;

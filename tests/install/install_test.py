@@ -103,6 +103,8 @@ def main():
             check_shared_libraries(prefix)
         check_find_package(checkout, prefix, scratch, cxx, has_io)
         check_pkg_config(checkout, prefix, scratch, cxx, has_io, static=mode == "static")
+        if (prefix / "bin/upconv").exists() and list(prefix.rglob("upconv-decode")):
+            print(run(prefix / "bin/upconv", "inspect", checkout / "models/superres.keras", "--isolation", "process").splitlines()[0])
 
 
 main()
