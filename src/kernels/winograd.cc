@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The matrices are constant, the loops over them are unrolled: zeros vanish and ones become additions. Derived in exact
-// rationals from the points named in winograd.h.
+// A two-dimensional transform is one pass along y for each column of points and one along x for each row, over some
+// channels at a time, so that what lies between the passes stays in L1; an axis of one point has no pass. One function a
+// one-dimensional transform serves every pair of schemes.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/winograd.cc"
 #include <hwy/foreach_target.h>
@@ -11,49 +12,6 @@
 #include "kernels/dispatch.h"
 #include "kernels/winograd.h"
 
-#ifndef UPCONV_KERNELS_WINOGRAD_MATRICES
-#define UPCONV_KERNELS_WINOGRAD_MATRICES
-namespace upconv::kernels {
-
-struct F11 {
-  static constexpr int a = 1, m = 1;
-  static constexpr float input[1][1] = {{1}}, output[1][1] = {{1}};
-};
-struct F32 {
-  static constexpr int a = 4, m = 3;
-  static constexpr float input[4][4] = {{1, 0, -1, 0}, {0, 1, 1, 0}, {0, 1, -1, 0}, {0, -1, 0, 1}};
-  static constexpr float output[3][4] = {{1, 1, 1, 0}, {0, 1, -1, 0}, {0, 1, 1, 1}};
-};
-struct F23 {
-  static constexpr int a = 4, m = 2;
-  static constexpr float input[4][4] = {{1, 0, -1, 0}, {0, 1, 1, 0}, {0, 1, -1, 0}, {0, -1, 0, 1}};
-  static constexpr float output[2][4] = {{1, 1, 1, 0}, {0, 1, -1, 1}};
-};
-#define UPCONV_SIX_POINT_INPUT                                                                                          \
-  {{0.5f, 0, -97.0f / 72, 0, 0.5f, 0},                 {0, 0.75f, 1.125f, -1.0f / 3, -0.5f, 0},                          \
-   {0, 0.75f, -1.125f, -1.0f / 3, 0.5f, 0},            {0, 2.0f / 3, 4.0f / 9, -1.5f, -1, 0},                            \
-   {0, 2.0f / 3, -4.0f / 9, -1.5f, 1, 0},              {0, 1, 0, -97.0f / 36, 0, 1}}
-struct F52 {
-  static constexpr int a = 6, m = 5;
-  static constexpr float input[6][6] = UPCONV_SIX_POINT_INPUT;
-  static constexpr float output[5][6] = {{1, 1, 1, 1, 1, 0},
-                                         {0, 2.0f / 3, -2.0f / 3, 1.5f, -1.5f, 0},
-                                         {0, 4.0f / 9, 4.0f / 9, 2.25f, 2.25f, 0},
-                                         {0, 8.0f / 27, -8.0f / 27, 3.375f, -3.375f, 0},
-                                         {0, 16.0f / 81, 16.0f / 81, 5.0625f, 5.0625f, 1}};
-};
-struct F43 {
-  static constexpr int a = 6, m = 4;
-  static constexpr float input[6][6] = UPCONV_SIX_POINT_INPUT;
-  static constexpr float output[4][6] = {{1, 1, 1, 1, 1, 0},
-                                         {0, 2.0f / 3, -2.0f / 3, 1.5f, -1.5f, 0},
-                                         {0, 4.0f / 9, 4.0f / 9, 2.25f, 2.25f, 0},
-                                         {0, 8.0f / 27, -8.0f / 27, 3.375f, -3.375f, 1}};
-};
-
-}  // namespace upconv::kernels
-#endif
-
 HWY_BEFORE_NAMESPACE();
 namespace upconv::kernels::HWY_NAMESPACE {
 
@@ -63,99 +21,163 @@ using V = hn::Vec<D>;
 
 #define UPCONV_UNROLL _Pragma("GCC unroll 8")
 
-/// out[i] = sum of rows[i][k] * in[k * stride].
-template <int kRows, int kColumns>
-HWY_INLINE void Multiply(const float (&rows)[kRows][kColumns], const V* in, int in_stride, V* out, int out_stride) {
+constexpr auto kLanes = static_cast<std::int64_t>(hn::MaxLanes(D()));
+constexpr std::int64_t kChannels = 128;   // between the passes: 36 points of these are 18 KiB
+
+#include "kernels/winograd_transforms-inl.h"
+
+struct Identity {
+  static constexpr int from = 1, to = 1;
+  static HWY_INLINE void Run(const V* in, V* out) { out[0] = in[0]; }
+};
+
+/// Where a pass finds value k of line l: pixels anywhere, or planes evenly spaced.
+struct Pixels {
+  const float* const* at;
+  int line, step;
+  std::int64_t c;
+  const float* operator()(int l, int k) const { return at[l * line + k * step] + c; }
+};
+struct Planes {
+  const float* at;
+  std::int64_t line, step;
+  const float* operator()(int l, int k) const { return at + l * line + k * step; }
+};
+/// Where a pass stores value i of line l.
+struct Stores {
+  float* at;
+  std::int64_t line, step;
+};
+
+/// For each line l: to(l, i)[c] = transform of from(l, k)[c], for c < count, a multiple of the lanes.
+template <class Transform, class From>
+HWY_NOINLINE void Pass(const From& from, int lines, std::int64_t count, const Stores& to) {
   const D d;
-  UPCONV_UNROLL
-  for (int i = 0; i < kRows; ++i) {
-    V sum = hn::Zero(d);
-    bool empty = true;
+  for (int l = 0; l < lines; ++l) {
+    const float* in[Transform::from];
     UPCONV_UNROLL
-    for (int k = 0; k < kColumns; ++k) {
-      const float f = rows[i][k];
-      if (f == 0) continue;
-      const V v = in[k * in_stride];
-      if (empty) sum = f == 1 ? v : f == -1 ? hn::Neg(v) : hn::Mul(hn::Set(d, f), v);
-      else sum = f == 1 ? hn::Add(sum, v) : f == -1 ? hn::Sub(sum, v) : hn::MulAdd(hn::Set(d, f), v, sum);
-      empty = false;
+    for (int k = 0; k < Transform::from; ++k) in[k] = from(l, k);
+    float* HWY_RESTRICT out = to.at + l * to.line;
+    for (std::int64_t c = 0; c < count; c += kLanes) {
+      V a[Transform::from], b[Transform::to];
+      UPCONV_UNROLL
+      for (int k = 0; k < Transform::from; ++k) a[k] = hn::LoadU(d, in[k] + c);
+      Transform::Run(a, b);
+      UPCONV_UNROLL
+      for (int i = 0; i < Transform::to; ++i) hn::StoreU(b[i], d, out + i * to.step + c);
     }
-    out[i * out_stride] = sum;
   }
 }
 
-template <class Y, class X>
-HWY_NOINLINE void Input(const WinogradInput& t) {
+/// The last pass of an output: outputs x0 .. x1 of each line = activation(transform + bias). True if all were finite before.
+template <class Transform>
+HWY_NOINLINE bool LastPass(const Planes& from, const WinogradOutput& t, std::int64_t first, std::int64_t columns) {
   const D d;
-  constexpr auto lanes = static_cast<std::int64_t>(hn::MaxLanes(D()));
-  V in[Y::a * X::a], half[Y::a * X::a];
-  for (std::int64_t c = 0; c < t.channels; c += lanes) {
-    if (c + lanes <= t.channels) {
-      for (int i = 0; i < Y::a * X::a; ++i) in[i] = hn::LoadU(d, t.pixels[i] + c);
-    } else {
-      HWY_ALIGN float rest[hn::MaxLanes(D())] = {};
-      for (int i = 0; i < Y::a * X::a; ++i) {
-        std::copy_n(t.pixels[i] + c, t.channels - c, rest);
-        in[i] = hn::Load(d, rest);
-      }
-    }
-    UPCONV_UNROLL
-    for (int x = 0; x < X::a; ++x) Multiply(Y::input, in + x, X::a, half + x, X::a);
-    UPCONV_UNROLL
-    for (int y = 0; y < Y::a; ++y) Multiply(X::input, half + y * X::a, 1, in + y * X::a, 1);
-    for (int i = 0; i < Y::a * X::a; ++i) hn::StoreU(in[i], d, t.v + i * t.point_stride + c);
-  }
-}
-
-template <class Y, class X>
-HWY_NOINLINE bool Output(const WinogradOutput& t) {
-  const D d;
-  constexpr auto lanes = static_cast<std::int64_t>(hn::MaxLanes(D()));
-  V in[Y::a * X::a], half[Y::m * X::a], out[Y::m * X::m];
   V check = hn::Zero(d);
-  for (std::int64_t n = 0; n < t.columns; n += lanes) {
-    const auto count = static_cast<std::size_t>(std::min(lanes, t.columns - n));
-    const auto mask = hn::FirstN(d, count);
-    for (int i = 0; i < Y::a * X::a; ++i) in[i] = hn::LoadU(d, t.m + i * t.point_stride + n);
-    UPCONV_UNROLL
-    for (int x = 0; x < X::a; ++x) Multiply(Y::output, in + x, X::a, half + x, X::a);
-    UPCONV_UNROLL
-    for (int y = 0; y < Y::m; ++y) Multiply(X::output, half + y * X::a, 1, out + y * X::m, 1);
-    const V bias = hn::LoadU(d, t.bias + n);
-    for (int i = 0; i < Y::m * X::m; ++i) {
-      if (!t.y[i]) continue;
-      V y = hn::IfThenElseZero(mask, hn::Add(out[i], bias));
-      check = hn::MulAdd(y, hn::Zero(d), check);
-      if (t.relu) y = hn::Add(hn::IfThenElse(hn::Lt(y, hn::Zero(d)), hn::Zero(d), y), hn::Zero(d));   // -0 to 0
-      if (count == static_cast<std::size_t>(lanes)) hn::StoreU(y, d, t.y[i] + n);
-      else hn::BlendedStore(y, mask, d, t.y[i] + n);
+  for (int l = t.y0; l < t.y1; ++l) {
+    const float* in = from(l, 0);
+    float* out = t.to + (l - t.y0) * t.row - t.x0 * t.column + first;
+    for (std::int64_t c = 0; c < columns; c += kLanes) {
+      const bool whole = c + kLanes <= columns;
+      const auto mask = hn::FirstN(d, static_cast<std::size_t>(std::min(kLanes, columns - c)));
+      V a[Transform::from], b[Transform::to];
+      UPCONV_UNROLL
+      for (int k = 0; k < Transform::from; ++k) a[k] = hn::LoadU(d, in + k * from.step + c);
+      Transform::Run(a, b);
+      const V bias = hn::LoadU(d, t.bias + first + c);
+      UPCONV_UNROLL
+      for (int i = 0; i < Transform::to; ++i) {
+        if (i < t.x0 || i >= t.x1) continue;
+        V y = hn::Add(b[i], bias);
+        if (!whole) y = hn::IfThenElseZero(mask, y);
+        check = hn::MulAdd(y, hn::Zero(d), check);
+        if (t.relu) y = hn::Add(hn::IfThenElse(hn::Lt(y, hn::Zero(d)), hn::Zero(d), y), hn::Zero(d));   // -0 to 0
+        if (whole) hn::StoreU(y, d, out + i * t.column + c);
+        else hn::BlendedStore(y, mask, d, out + i * t.column + c);
+      }
     }
   }
   return hn::AllTrue(d, hn::Eq(check, check));
 }
 
-template <template <class, class> class Call, class Task>
-auto Choose(Winograd y, Winograd x, const Task& task) {
-  switch (y == Winograd::f11 ? x : y) {
-    case Winograd::f32: return y == x ? Call<F32, F32>::run(task) : y == Winograd::f11 ? Call<F11, F32>::run(task) : Call<F32, F11>::run(task);
-    case Winograd::f23: return y == x ? Call<F23, F23>::run(task) : y == Winograd::f11 ? Call<F11, F23>::run(task) : Call<F23, F11>::run(task);
-    case Winograd::f52: return y == x ? Call<F52, F52>::run(task) : y == Winograd::f11 ? Call<F11, F52>::run(task) : Call<F52, F11>::run(task);
-    case Winograd::f43: return y == x ? Call<F43, F43>::run(task) : y == Winograd::f11 ? Call<F11, F43>::run(task) : Call<F43, F11>::run(task);
-    default: return Call<F11, F11>::run(task);
+/// Calls f.operator()<Transform>() with A^T of a scheme.
+template <class F>
+HWY_INLINE auto WithOutput(const WinogradScheme& s, const F& f) {
+  switch (s.points * 8 + s.taps) {
+    case 3 * 8 + 2: return f.template operator()<Output3To2>();
+    case 4 * 8 + 2: return f.template operator()<Output4To3>();
+    case 4 * 8 + 3: return f.template operator()<Output4To2>();
+    case 5 * 8 + 2: return f.template operator()<Output5To4>();
+    case 5 * 8 + 3: return f.template operator()<Output5To3>();
+    case 5 * 8 + 4: return f.template operator()<Output5To2>();
+    case 6 * 8 + 2: return f.template operator()<Output6To5>();
+    case 6 * 8 + 3: return f.template operator()<Output6To4>();
+    case 6 * 8 + 4: return f.template operator()<Output6To3>();
+    case 6 * 8 + 5: return f.template operator()<Output6To2>();
+    default: return f.template operator()<Identity>();
   }
 }
 
-template <class Y, class X>
-struct InputCall {
-  static void run(const WinogradInput& t) { Input<Y, X>(t); }
-};
-template <class Y, class X>
-struct OutputCall {
-  static bool run(const WinogradOutput& t) { return Output<Y, X>(t); }
-};
+template <class From>
+using PassFunction = void (*)(const From&, int, std::int64_t, const Stores&);
 
-void TransformInput(Winograd y, Winograd x, const WinogradInput& t) { Choose<InputCall>(y, x, t); }
-bool TransformOutput(Winograd y, Winograd x, const WinogradOutput& t) { return Choose<OutputCall>(y, x, t); }
+template <class From>
+PassFunction<From> InputPass(const WinogradScheme& s) {
+  switch (s.points) {
+    case 3: return &Pass<Input3, From>;
+    case 4: return &Pass<Input4, From>;
+    case 5: return &Pass<Input5, From>;
+    case 6: return &Pass<Input6, From>;
+    default: return &Pass<Identity, From>;
+  }
+}
+
+void TransformInput(const WinogradInput& t) {
+  const PassFunction<Pixels> from_pixels = InputPass<Pixels>(t.y.points > 1 ? t.y : t.x);
+  const PassFunction<Planes> along_x = InputPass<Planes>(t.x);
+  const int ny = t.y.points, nx = t.x.points;
+  HWY_ALIGN float half[winograd_most_pixels * kChannels], rest[winograd_most_pixels * kLanes];
+  const float* ends[winograd_most_pixels];
+  for (std::int64_t c = 0, count; c < t.channels; c += count) {
+    count = std::min(kChannels, (t.channels - c) / kLanes * kLanes);
+    const float* const* pixels = t.pixels;
+    std::int64_t offset = c;
+    if (count == 0) {                           // fewer channels than lanes: pixels end where the tensor may end
+      count = kLanes;
+      std::fill_n(rest, winograd_most_pixels * kLanes, 0.0f);
+      for (int i = 0; i < ny * nx; ++i) ends[i] = std::copy_n(t.pixels[i] + c, t.channels - c, rest + i * kLanes) - (t.channels - c);
+      pixels = ends, offset = 0;
+    }
+    const Stores v{t.v + c, nx * t.point_stride, t.point_stride};
+    if (ny == 1) {
+      from_pixels(Pixels{pixels, nx, 1, offset}, 1, count, v);
+    } else if (nx == 1) {
+      from_pixels(Pixels{pixels, 1, 1, offset}, 1, count, v);
+    } else {
+      from_pixels(Pixels{pixels, 1, nx, offset}, nx, count, Stores{half, kChannels, nx * kChannels});
+      along_x(Planes{half, nx * kChannels, kChannels}, ny, count, v);
+    }
+  }
+}
+
+bool TransformOutput(const WinogradOutput& t) {
+  const int points = t.x.points;
+  HWY_ALIGN float half[winograd_most_pixels * kChannels];
+  const auto along_y = WithOutput(t.y, []<class A>() -> PassFunction<Planes> { return &Pass<A, Planes>; });
+  const auto along_x = WithOutput(t.x, []<class A>() { return &LastPass<A>; });
+  bool finite = true;
+  for (std::int64_t c = 0; c < t.columns; c += kChannels) {
+    const std::int64_t count = std::min(kChannels, t.columns - c);
+    Planes rows{t.m + c, points * t.point_stride, t.point_stride};
+    if (t.y.points > 1) {
+      const std::int64_t vectors = (count + kLanes - 1) / kLanes * kLanes;
+      along_y(Planes{t.m + c, t.point_stride, points * t.point_stride}, points, vectors, Stores{half, kChannels, points * kChannels});
+      rows = {half, points * kChannels, kChannels};
+    }
+    finite &= along_x(rows, t, c, count);
+  }
+  return finite;
+}
 
 }  // namespace upconv::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -166,28 +188,20 @@ namespace upconv::kernels {
 HWY_EXPORT(TransformInput);
 HWY_EXPORT(TransformOutput);
 
-const WinogradScheme& winograd_scheme(Winograd scheme) noexcept {
-  static constexpr WinogradScheme schemes[] = {
-      {1, 1, 1, {{1}}},
-      {4, 3, 2, {{1, 0}, {0.5, 0.5}, {-0.5, 0.5}, {0, 1}}},
-      {4, 2, 3, {{1, 0, 0}, {0.5, 0.5, 0.5}, {-0.5, 0.5, -0.5}, {0, 0, 1}}},
-      {6, 5, 2, {{2, 0}, {81.0 / 65, 54.0 / 65}, {-81.0 / 65, 54.0 / 65}, {-8.0 / 65, -12.0 / 65}, {8.0 / 65, -12.0 / 65}, {0, 1}}},
-      {6, 4, 3,
-       {{2, 0, 0},
-        {81.0 / 65, 54.0 / 65, 36.0 / 65},
-        {-81.0 / 65, 54.0 / 65, -36.0 / 65},
-        {-8.0 / 65, -12.0 / 65, -18.0 / 65},
-        {8.0 / 65, -12.0 / 65, 18.0 / 65},
-        {0, 0, 1}}}};
-  return schemes[static_cast<std::size_t>(scheme)];
+#include "kernels/winograd_matrices.inc"
+
+double WinogradScheme::kernel(int point, int tap) const noexcept {
+  if (point == points - 1) return tap == taps - 1 ? 1 : 0;   // infinity
+  return finite_kernel[points][point][tap];
 }
 
-void winograd_input(Winograd y, Winograd x, const WinogradInput& task, int isa) noexcept {
-  UPCONV_DISPATCH(TransformInput, isa)(y, x, task);
+double WinogradScheme::output(int output, int point) const noexcept {
+  if (point == points - 1) return output == outputs() - 1 ? 1 : 0;
+  return finite_output[points][point][output];
 }
-bool winograd_output(Winograd y, Winograd x, const WinogradOutput& task, int isa) noexcept {
-  return UPCONV_DISPATCH(TransformOutput, isa)(y, x, task);
-}
+
+void winograd_input(const WinogradInput& task, int isa) noexcept { UPCONV_DISPATCH(TransformInput, isa)(task); }
+bool winograd_output(const WinogradOutput& task, int isa) noexcept { return UPCONV_DISPATCH(TransformOutput, isa)(task); }
 
 }  // namespace upconv::kernels
 #endif  // HWY_ONCE

@@ -1,43 +1,51 @@
 // SPDX-License-Identifier: Apache-2.0
 // Transforms of winograd convolution, y_i = sum_q g_q d_(i+q), by interpolation on a few points; the products between the
-// input and the output transform are a GEMM a point (kernels/tiles.h).
+// input and the output transform are a GEMM a point (kernels/tiles.h). Points and matrices: tools/winograd_transforms.py.
 #pragma once
 
 #include <cstdint>
 
 namespace upconv::kernels {
 
-/// F(m, r) along one axis. The four-point ones use {0, 1, -1, inf} and stay exact on small integers; the six-point ones
-/// use {0, +-2/3, +-3/2, inf}, whose error is several times below that of {0, +-1, +-2, inf}.
-enum class Winograd : std::uint8_t { f11, f32, f23, f52, f43 };
+inline constexpr int winograd_most_points = 6, winograd_most_taps = 5;
+inline constexpr int winograd_most_pixels = winograd_most_points * winograd_most_points;
 
+/// F(outputs, taps) along one axis, on 3 to 6 points; 1 point is the identity, of one tap. With up to 4 points every
+/// coefficient is dyadic, so that small integers stay exact.
 struct WinogradScheme {
-  int points, outputs, taps;
-  double kernel[6][3];   // G: [point][tap]
+  int points = 1, taps = 1;
+  constexpr int outputs() const noexcept { return points - taps + 1; }
+  double kernel(int point, int tap) const noexcept;      ///< G
+  double output(int output, int point) const noexcept;   ///< A^T
+  friend bool operator==(const WinogradScheme&, const WinogradScheme&) = default;
 };
-const WinogradScheme& winograd_scheme(Winograd scheme) noexcept;
 
-/// v[point_y * points_x + point_x][c] = B^T d B for c < channels; d is points_y x points_x pixels, row-major.
+/// v[(point_y * x.points + point_x) * point_stride + c] = B^T d B for c < channels, up to a vector more is written; d is
+/// y.points x x.points pixels, row-major.
 struct WinogradInput {
+  WinogradScheme y, x;
   const float* const* pixels;
   std::int64_t channels;
   float* v;
   std::int64_t point_stride;
 };
 
-/// *y[i * outputs_x + j] = A^T m A + bias for `columns` filters; a null y is skipped.
+/// Output (i, j) = activation(A^T m A + bias), `columns` values, at to + (i - y0) * row + (j - x0) * column, for y0 <= i < y1 and
+/// x0 <= j < x1.
 struct WinogradOutput {
-  const float* m;            // readable for a vector behind the last column
+  WinogradScheme y, x;
+  const float* m;            // [point_y][point_x][n], point_stride apart; readable for a vector behind the last column
   std::int64_t point_stride;
   const float* bias;         // readable likewise
   std::int64_t columns;
-  float* const* y;
   bool relu;
+  int y0, y1, x0, x1;
+  float* to;
+  std::int64_t row, column;
 };
 
-/// Both axes' schemes are equal, or one of them is f11.
-void winograd_input(Winograd y, Winograd x, const WinogradInput& task, int isa) noexcept;
+void winograd_input(const WinogradInput& task, int isa) noexcept;
 /// True if every value stored was finite before the activation.
-bool winograd_output(Winograd y, Winograd x, const WinogradOutput& task, int isa) noexcept;
+bool winograd_output(const WinogradOutput& task, int isa) noexcept;
 
 }  // namespace upconv::kernels

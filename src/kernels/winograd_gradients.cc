@@ -129,16 +129,12 @@ HWY_EXPORT(TransformKernel);
 HWY_EXPORT(TransformOutputs);
 HWY_EXPORT(TransformTaps);
 
-WinogradAxis::WinogradAxis(Winograd of) noexcept
-    : scheme(of), points(winograd_scheme(of).points), outputs(winograd_scheme(of).outputs), taps(winograd_scheme(of).taps), kernel(), output() {
-  static constexpr double places[] = {0, 1, -1}, six_places[] = {0, 2.0 / 3, -2.0 / 3, 3.0 / 2, -3.0 / 2};
-  for (int i = 0; i < points; ++i)
-    for (int k = 0; k < taps; ++k) kernel[i][k] = static_cast<float>(winograd_scheme(of).kernel[i][k]);
-  for (int k = 0; k + 1 < points; ++k) {        // y_i = sum of product k times place_k^i
-    double power = 1;
-    for (int i = 0; i < outputs; ++i, power *= points == 6 ? six_places[k] : places[k]) output[i][k] = static_cast<float>(power);
+WinogradAxis::WinogradAxis(WinogradScheme of) noexcept
+    : scheme(of), points(of.points), outputs(of.outputs()), taps(of.taps), kernel(), output() {
+  for (int i = 0; i < points; ++i) {
+    for (int k = 0; k < taps; ++k) kernel[i][k] = static_cast<float>(of.kernel(i, k));
+    for (int k = 0; k < outputs; ++k) output[k][i] = static_cast<float>(of.output(k, i));
   }
-  output[outputs - 1][points - 1] = 1;          // infinity
 }
 
 void winograd_kernel(const WinogradKernel& task, int isa) noexcept { UPCONV_DISPATCH(TransformKernel, isa)(task); }

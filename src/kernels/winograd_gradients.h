@@ -12,9 +12,9 @@ namespace upconv::kernels {
 
 /// One axis' scheme with its matrices.
 struct WinogradAxis {
-  explicit WinogradAxis(Winograd scheme) noexcept;
+  explicit WinogradAxis(WinogradScheme scheme) noexcept;
 
-  Winograd scheme;
+  WinogradScheme scheme;
   int points, outputs, taps;
   float kernel[6][3];      // G: [point][tap]
   float output[5][6];      // A^T: [output][point]

@@ -4,7 +4,6 @@
 #include "ops/plan.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "base/text.h"
 #include "kernels/isa.h"
@@ -23,7 +22,7 @@ bool applies(std::size_t algorithm, const Problem& p, Math math) {
     case kTileGemm: return g.y.k <= g.y.s && g.x.k <= g.x.s && g.y.d == 1 && g.x.d == 1;
     case kWeightStream: return streams(g);
     case kScatterGemm: return g.co <= 8 && g.y.k * g.x.k * g.co <= 1024;
-    case kWinograd: return math == Math::fast && std::isfinite(winograd_work(p));
+    case kWinograd: return math == Math::fast && winograd_applies(p);
     default: return true;
   }
 }
@@ -52,7 +51,7 @@ std::size_t choose(const Problem& p, const Execution& e, bool unpacked) {
   constexpr double kTransformingWeight = 400;
   consider(kScatterGemm, [&] { return scatter_work(p, e.isa); });
   consider(kWinograd, [&] {
-    return winograd_work(p) + (unpacked ? kTransformingWeight * static_cast<double>(p.geometry.kernel_elements()) : 0);
+    return winograd_work(p, e.isa) + (unpacked ? kTransformingWeight * static_cast<double>(p.geometry.kernel_elements()) : 0);
   });
   return best;
 }

@@ -41,7 +41,8 @@ std::shared_ptr<const ForwardPlan> make_reference_plan(const Problem& problem, c
 /// What the tiles of one sample multiply, padding lanes and fixed costs included: the cost model of the direct algorithms.
 double tile_work(const Problem& problem, int isa, std::size_t algorithm);
 double scatter_work(const Problem& problem, int isa);
-double winograd_work(const Problem& problem);   ///< infinite where winograd does not apply
+bool winograd_applies(const Problem& problem);
+double winograd_work(const Problem& problem, int isa);   ///< infinite where winograd does not apply
 
 std::shared_ptr<const ForwardPlan> make_winograd_plan(const Problem& problem, const Execution& execution, std::string reason);
 std::shared_ptr<const ForwardPlan> make_scatter_gemm_plan(const Problem& problem, const Execution& execution, std::string reason);

@@ -168,9 +168,12 @@ class WinogradInputGradient : WinogradGradient {
     }
     bool finite = true;
     for (std::int64_t t = 0; t < count; ++t) {
-      float* y[25];
-      tiles.for_outputs(first + t, [&](int i, bool inside, std::int64_t element) { y[i] = inside ? dx + element + p.first : nullptr; });
-      finite &= kernels::winograd_output(tiles.y.scheme, tiles.x.scheme, {m + t * p.width, stride, zero(), p.columns, y, false}, e.isa);
+      const WinogradTiles::Tile at = tiles.tile(first + t);
+      const auto y1 = static_cast<int>(std::min<std::int64_t>(tiles.y.outputs, g.y.n - at.y));
+      const auto x1 = static_cast<int>(std::min<std::int64_t>(tiles.x.outputs, g.x.n - at.x));
+      float* const to = dx + ((at.n * g.y.n + at.y) * g.x.n + at.x) * g.ci + p.first;
+      finite &= kernels::winograd_output({tiles.y.scheme, tiles.x.scheme, m + t * p.width, stride, zero(), p.columns, false, 0, y1, 0, x1, to,
+                                          g.x.n * g.ci, g.ci}, e.isa);
     }
     return finite;
   }

@@ -7,9 +7,9 @@
 
 namespace upconv::ops {
 
-using kernels::Winograd;
+using kernels::WinogradScheme;
 
-WinogradTiles::WinogradTiles(const Geometry& geometry, Winograd scheme_y, Winograd scheme_x, int instruction_set)
+WinogradTiles::WinogradTiles(const Geometry& geometry, WinogradScheme scheme_y, WinogradScheme scheme_x, int instruction_set)
     : g(geometry), y(scheme_y), x(scheme_x), isa(instruction_set), points(y.points * x.points),
       tiles_y(base::ceil_div(g.y.n, std::int64_t{y.outputs})), tiles_x(base::ceil_div(g.x.n, std::int64_t{x.outputs})), tiles(g.n * tiles_y * tiles_x), depth(g.y.s * g.x.s * g.co),
       row(base::round_up(depth, 16) + 16) {}
@@ -40,7 +40,7 @@ void WinogradTiles::transform_window(const float* dy, std::int64_t index, float*
         }
       }
     }
-    kernels::winograd_input(y.scheme, x.scheme, {pixels, width, v + phase * width, stride}, isa);
+    kernels::winograd_input({y.scheme, x.scheme, pixels, width, v + phase * width, stride}, isa);
   }
 }
 
@@ -56,10 +56,10 @@ double phase_points(const Axis& axis, const kernels::WinogradAxis& scheme) {
 }
 
 /// Six points where their error stays within a few times a direct sum's: three taps, or two along one axis only.
-std::vector<Winograd> schemes(std::int64_t taps, bool one_axis) {
-  if (taps == 1) return {Winograd::f11};
-  if (taps == 2) return one_axis ? std::vector{Winograd::f32, Winograd::f52} : std::vector{Winograd::f32};
-  if (taps == 3) return {Winograd::f23, Winograd::f43};
+std::vector<WinogradScheme> schemes(std::int64_t taps, bool one_axis) {
+  if (taps == 1) return {WinogradScheme{1, 1}};
+  if (taps == 2) return one_axis ? std::vector{WinogradScheme{4, 2}, WinogradScheme{6, 2}} : std::vector{WinogradScheme{4, 2}};
+  if (taps == 3) return {WinogradScheme{4, 3}, WinogradScheme{6, 3}};
   return {};
 }
 
@@ -72,9 +72,9 @@ std::optional<GradientSchemes> choose_gradient_schemes(const Geometry& g, double
   if (g.ci < 16 || depth < 16) return {};
   double best = 0.9 * static_cast<double>(g.n * g.y.n * g.x.n) * static_cast<double>(g.kernel_elements());   // of the exact way
   std::optional<GradientSchemes> choice;
-  for (const Winograd y : schemes(ry, ry == 1 || rx == 1))
-    for (const Winograd x : schemes(rx, ry == 1 || rx == 1)) {
-      if (y != x && y != Winograd::f11 && x != Winograd::f11) continue;
+  for (const WinogradScheme& y : schemes(ry, ry == 1 || rx == 1))
+    for (const WinogradScheme& x : schemes(rx, ry == 1 || rx == 1)) {
+      if (y != x && y.points > 1 && x.points > 1) continue;
       const WinogradTiles t(g, y, x, 0);
       const auto points = static_cast<double>(t.points), tiles = static_cast<double>(t.tiles);
       const double products = phase_points(g.y, t.y) * phase_points(g.x, t.x) * static_cast<double>(g.co) * ci;

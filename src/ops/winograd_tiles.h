@@ -18,7 +18,7 @@ namespace upconv::ops {
 
 class WinogradTiles {
  public:
-  WinogradTiles(const Geometry& g, kernels::Winograd y, kernels::Winograd x, int isa);
+  WinogradTiles(const Geometry& g, kernels::WinogradScheme y, kernels::WinogradScheme x, int isa);
 
   struct Tile {
     std::int64_t n, y, x;                      // image, first pixel
@@ -63,7 +63,7 @@ class WinogradTiles {
 };
 
 struct GradientSchemes {
-  kernels::Winograd y = kernels::Winograd::f11, x = kernels::Winograd::f11;
+  kernels::WinogradScheme y, x;
 };
 /// The schemes of least cost; none where none applies or the exact way costs no more. `weight`: what a transformed weight
 /// costs beside its products, in products.

@@ -4,43 +4,15 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
 #include "kernels/isa.h"
-#include "ops/conv_transpose.h"
-#include "ops/reference.h"
-#include "support/fenced.h"
+#include "support/forward.h"
 #include "support/grid.h"
 
 namespace upconv {
 namespace {
 
-/// The whole call in double by the specification, in the problem's data format, with relu where asked.
-std::vector<double> expected(const ops::Geometry& g, const std::vector<double>& x, const std::vector<double>& kernel,
-                             const std::vector<double>& bias, bool relu) {
-  const bool first = g.data_format == DataFormat::channels_first;
-  const std::vector<double> last_x = first ? test::transposed(x, g.n, g.ci, g.y.n * g.x.n) : x;
-  std::vector<double> y(static_cast<std::size_t>(g.output_elements()));
-  ops::reference::forward(g, last_x.data(), kernel.data(), bias.empty() ? nullptr : bias.data(), y.data());
-  for (double& v : y)
-    if (relu && v < 0) v = 0;
-  return first ? test::transposed(y, g.n, g.y.o * g.x.o, g.co) : y;
-}
-
-template <class T>
-std::vector<T> run(const ops::Problem& problem, const ExecutionOptions& options, const std::vector<T>& x,
-                   const std::vector<T>& kernel, const std::vector<T>& bias, bool unpacked = false) {
-  const auto plan = ops::ForwardPlan::make(problem, options, unpacked);
-  test::Fenced<T> fenced_x(x), fenced_kernel(kernel), fenced_bias(bias), y(static_cast<std::size_t>(problem.geometry.output_elements()));
-  std::memset(static_cast<void*>(y.data()), 0xff, y.size() * sizeof(T));
-  const std::size_t bytes = unpacked ? plan->unpacked_workspace_bytes() : plan->workspace_bytes();
-  Tensor workspace = Tensor::uninitialized({static_cast<std::int64_t>(bytes) / 4 + 16});
-  const T* const b = problem.has_bias ? fenced_bias.data() : nullptr;
-  if (unpacked) plan->run_unpacked(fenced_x.data(), fenced_kernel.data(), b, y.data(), workspace.bytes());
-  else plan->run(fenced_x.data(), *plan->pack(fenced_kernel.data()), b, y.data(), workspace.bytes());
-  EXPECT_TRUE(y.untouched_before()) << test::describe(problem.geometry);
-  return y.values();
-}
+using test::expected, test::run;
 
 template <class T, class Make = ops::Geometry (*)(test::Random&)>
 void exact_on_integers(const std::string& isa, const std::string& algorithm, int cases, Make geometry = test::random_geometry) {
@@ -178,71 +150,10 @@ TEST(Forward, NonFiniteInputsReachExactlyTheirFootprint) {
     const auto bias = test::integers<float>(random, g.co);
     x[static_cast<std::size_t>(test::draw(random, 0, g.input_elements() - 1))] = std::numeric_limits<float>::infinity();
     const std::vector<double> want = expected(g, test::doubles(x), test::doubles(kernel), test::doubles(bias), false);
-    const std::vector<float> got = run(problem, {}, x, kernel, bias);
-    for (std::size_t k = 0; k < want.size(); ++k) ASSERT_EQ(static_cast<double>(got[k]), want[k]) << test::describe(g);
-  }
-}
-
-/// Winograd's bound: 32 * 2^-24 * (|bias| + sum over channels of max|x| * sum|w|), with the maximum over the whole image,
-/// which is its window in these small cases. Four-point variants (two taps on both axes) are exact on small integers.
-TEST(Forward, WinogradIsWithinItsBoundAndExactWithFourPoints) {
-  test::Random random(77);
-  int tested = 0, exact = 0;
-  for (const kernels::Isa& isa : kernels::isas())
-    for (int i = 0; i < 120; ++i) {
-      const std::int64_t ry = test::draw(random, 1, 3), rx = ry == 1 ? test::draw(random, 2, 3) : test::draw(random, 0, 2) ? ry : 1;
-      const std::int64_t sy = test::draw(random, 1, 3), sx = test::draw(random, 1, 3);
-      const Padding padding = test::draw(random, 0, 1) ? Padding::same : Padding::valid;
-      ops::Problem problem;
-      ops::Geometry& g = problem.geometry;
-      g.n = test::draw(random, 1, 2), g.ci = test::draw(random, 16, 40), g.co = test::draw(random, 8, 40);
-      g.y = ops::make_axis(test::draw(random, 3, 12), ry * sy, sy, padding, {}, 1);
-      g.x = ops::make_axis(test::draw(random, 3, 12), rx * sx, sx, padding, {}, 1);
-      const bool relu = test::draw(random, 0, 1);
-      if (relu) problem.activation = {kernels::Activation::relu, 0, std::numeric_limits<double>::infinity(), 0};
-      ExecutionOptions options;
-      options.isa = isa.name, options.algorithm = "winograd", options.threads = 1 + i % 3;
-      const std::vector<std::string> possible = ops::applicable_algorithms(problem, Math::fast);
-      if (std::find(possible.begin(), possible.end(), "winograd") == possible.end()) continue;
-      ++tested;
-      const auto x = test::integers<float>(random, g.input_elements()), kernel = test::integers<float>(random, g.kernel_elements());
-      const auto bias = test::integers<float>(random, g.co);
-      const std::vector<double> want = expected(g, test::doubles(x), test::doubles(kernel), test::doubles(bias), relu);
-      const std::vector<float> got = run(problem, options, x, kernel, bias);
-      const bool four_points = ry == 2 && rx == 2;
-      exact += four_points;
-      const double bound = four_points ? 0 : 32 * 0x1p-24 * (4 + 4.0 * 4.0 * static_cast<double>(g.ci * ry * rx)) / 2;
-      for (std::size_t k = 0; k < want.size(); ++k)
-        ASSERT_NEAR(static_cast<double>(got[k]), want[k], bound) << isa.name << " element " << k << ", " << test::describe(g);
-      problem.geometry.n = 1;                                  // the same bits, whatever the batch and threads
-      options.threads = 1;
-      const std::vector<float> one = run(problem, options, x, kernel, bias);
-      EXPECT_TRUE(std::equal(one.begin(), one.end(), got.begin())) << test::describe(g);
-    }
-  EXPECT_GE(tested, 200);
-  EXPECT_GE(exact, 20);
-}
-
-TEST(Forward, WinogradKeepsNonFiniteInputsInTheirFootprint) {
-  test::Random random(78);
-  for (const std::int64_t k : {4, 6}) {
-    ops::Problem problem;
-    ops::Geometry& g = problem.geometry;
-    g.n = 1, g.ci = 20, g.co = 12;
-    g.y = ops::make_axis(9, k, 2, Padding::same, {}, 1), g.x = ops::make_axis(10, k, 2, Padding::same, {}, 1);
-    auto x = test::integers<float>(random, g.input_elements()), kernel = test::integers<float>(random, g.kernel_elements());
-    for (float& v : kernel)
-      if (v == 0) v = 1;
-    const auto bias = test::integers<float>(random, g.co);
-    x[static_cast<std::size_t>(test::draw(random, 0, g.input_elements() - 1))] = std::numeric_limits<float>::infinity();
-    const std::vector<double> want = expected(g, test::doubles(x), test::doubles(kernel), test::doubles(bias), false);
     ExecutionOptions options;
-    options.algorithm = "winograd";
+    options.math = Math::exact;                                // fast mode: winograd_test.cc
     const std::vector<float> got = run(problem, options, x, kernel, bias);
-    for (std::size_t i = 0; i < want.size(); ++i) {
-      if (std::isinf(want[i])) ASSERT_EQ(static_cast<double>(got[i]), want[i]) << i;
-      else ASSERT_NEAR(static_cast<double>(got[i]), want[i], 1e-3) << i;
-    }
+    for (std::size_t k = 0; k < want.size(); ++k) ASSERT_EQ(static_cast<double>(got[k]), want[k]) << test::describe(g);
   }
 }
 

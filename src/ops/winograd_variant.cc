@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ops/winograd_variant.h"
+
+#include <algorithm>
+
+#include "base/checked.h"
+#include "kernels/tiles.h"
+
+namespace upconv::ops {
+
+namespace {
+
+using kernels::WinogradScheme;
+
+// Fitted to 200 random layers on Zen 5, AVX-512 and AVX2, as multiply-adds that the model of the direct algorithms counts: a
+// product; a value that a transform reads or writes at a point, and the transform of a tile's outputs of one phase, times the
+// lanes, since transforms wait for loads and stores, not for arithmetic; a weight read from memory.
+constexpr double kProduct = 0.92, kInput = 1.15, kOutput = 1.6, kCall = 210, kReadingWeight = 15;
+
+/// Taps side by side, one at least: what a scheme can serve.
+bool serves(const PhaseGroup& group) {
+  return !group.shifts.empty() && group.shifts.back() - group.shifts.front() == static_cast<std::int64_t>(group.shifts.size()) - 1;
+}
+
+double cost_of(const WinogradWindow& w, const Geometry& g, std::int64_t lanes) {
+  const auto tiles = static_cast<double>(w.tiles()), points = static_cast<double>(w.points()), phases = static_cast<double>(w.phases());
+  const auto ci = static_cast<double>(g.ci), columns = static_cast<double>(base::round_up(w.phases() * g.co, lanes));
+  const double outputs = phases * static_cast<double>(base::round_up(g.co, lanes));
+  const double rows = std::max(4.0, tiles);                // fewer rows than these cost the GEMM as much
+  const double transforms = points * (kInput * ci + kOutput * outputs) + kCall * phases;
+  return std::max(kProduct * points * rows * ci * columns + static_cast<double>(lanes) * tiles * transforms, kReadingWeight * points * ci * columns);
+}
+
+WinogradWindow make_window(const PhaseGroup& y, const PhaseGroup& x, const WinogradScheme& along_y, const WinogradScheme& along_x) {
+  WinogradWindow w{y, x, along_y, along_x};
+  w.tiles_y = base::ceil_div(y.last_block - y.first_block, along_y.outputs());
+  w.tiles_x = base::ceil_div(x.last_block - x.first_block, along_x.outputs());
+  return w;
+}
+
+/// The cheapest schemes of every pair of groups.
+WinogradVariant best_of(const Geometry& g, const std::vector<PhaseGroup>& rows, const std::vector<PhaseGroup>& columns, std::int64_t lanes) {
+  WinogradVariant variant{.windows = {}, .cost = 0};
+  for (const PhaseGroup& y : rows)
+    for (const PhaseGroup& x : columns) {
+      if (!serves(y) || !serves(x)) return {};
+      double least = std::numeric_limits<double>::infinity();
+      WinogradWindow best;
+      for (const auto& [along_y, along_x] : winograd_schemes(y.shifts.size(), x.shifts.size())) {
+        const WinogradWindow w = make_window(y, x, along_y, along_x);
+        const double cost = cost_of(w, g, lanes);
+        if (cost < least) least = cost, best = w;
+      }
+      if (least == std::numeric_limits<double>::infinity()) return {};
+      variant.windows.push_back(best);
+      variant.cost += least;
+    }
+  return variant;
+}
+
+}  // namespace
+
+/// Two taps on both axes keep to five points: six would add more error than speed.
+std::vector<std::pair<WinogradScheme, WinogradScheme>> winograd_schemes(std::size_t taps_y, std::size_t taps_x) {
+  const auto along = [](int taps, int most) {
+    std::vector<WinogradScheme> schemes;
+    if (taps == 1) schemes.push_back({1, 1});
+    for (int points = 3; points <= most; ++points)
+      if (taps > 1 && taps <= kernels::winograd_most_taps && points - taps + 1 >= 2) schemes.push_back({points, taps});
+    return schemes;
+  };
+  std::vector<std::pair<WinogradScheme, WinogradScheme>> pairs;
+  const bool one_axis = taps_y == 1 || taps_x == 1;
+  for (const WinogradScheme& y : along(static_cast<int>(taps_y), taps_y > 2 || one_axis ? 6 : 5))
+    for (const WinogradScheme& x : along(static_cast<int>(taps_x), taps_x > 2 || one_axis ? 6 : 5)) pairs.emplace_back(y, x);
+  return pairs;
+}
+
+WinogradVariant choose_winograd(const Problem& p, int isa) {
+  const Geometry& g = p.geometry;
+  WinogradVariant best;
+  if (p.dtype == DType::float64 || g.ci < 16 || g.co < 8 || g.y.d != 1 || g.x.d != 1 || g.y.n * g.x.n == 0) return best;
+  const std::int64_t lanes = kernels::tile_kernels<float>(isa).lanes;
+  for (const bool share_y : {false, true})
+    for (const bool share_x : {false, true}) {
+      WinogradVariant variant = best_of(g, phase_groups(g.y, share_y), phase_groups(g.x, share_x), lanes);
+      const bool saves = std::any_of(variant.windows.begin(), variant.windows.end(), [](const WinogradWindow& w) { return w.points() > 1; });
+      if (saves && variant.cost < best.cost) best = std::move(variant);
+    }
+  return best;
+}
+
+}  // namespace upconv::ops
