@@ -24,7 +24,7 @@ BenchPass forward(const Conv2DTranspose& layer, const Tensor& x, const Execution
   const Conv2DTranspose::Plan plan = layer.plan(x.shape(), options);
   const auto y = std::make_shared<Tensor>(plan.output_shape(), x.dtype());
   const auto workspace = std::make_shared<Tensor>(Shape{static_cast<std::int64_t>(plan.workspace_bytes()) / 4 + 1});
-  return {[=] { plan.run(x, *y, workspace->bytes()); }, plan.algorithm(), plan.reason(), 1, 0};
+  return {[=] { plan.run(x, *y, std::as_writable_bytes(workspace->span<float>())); }, plan.algorithm(), plan.reason(), 1, 0};
 }
 
 ops::Geometry geometry_of(const Conv2DTranspose& layer, const Shape& input) {

@@ -80,10 +80,13 @@ class UPCONV_EXPORT Conv2DTranspose final : public Layer {
   /// losses() of the weights after the activity term of an output computed from x, as Keras lists them after a call.
   std::vector<double> evaluate_losses(ConstTensorView x, const CallOptions& options = {}) const;
 
-  /// The hot path: everything decided for one input shape, no allocation and no exception in run().
+  /// The hot path: everything decided for one input shape, and nothing allocated in run(). May run from many threads at once,
+  /// each with a workspace of its own, and outlives the layer.
   class UPCONV_EXPORT Plan {
    public:
-    void run(ConstTensorView x, TensorView out, void* workspace) const noexcept;
+    /// `workspace` begins on a multiple of 64. ArgumentError for shapes or dtypes that are not the plan's, and for a workspace
+    /// of less than workspace_bytes().
+    void run(ConstTensorView x, TensorView out, std::span<std::byte> workspace) const;
     std::size_t workspace_bytes() const noexcept;
     const std::string& algorithm() const noexcept;
     const std::string& reason() const noexcept;

@@ -419,7 +419,8 @@ Gradients Conv2DTranspose::backward(ConstTensorView dy, const Tape& tape, const 
 
 struct Conv2DTranspose::Plan::State {
   nn::PlannedCall call;
-  Shape output_shape;
+  Shape input_shape, output_shape;
+  DType dtype;
 };
 
 Conv2DTranspose::Plan Conv2DTranspose::plan(const Shape& input_shape, const ExecutionOptions& options) const {
@@ -431,15 +432,26 @@ Conv2DTranspose::Plan Conv2DTranspose::plan(const Shape& input_shape, const Exec
   auto state = std::make_shared<Plan::State>();
   state->call = impl_->cache.get(input_shape, impl_->geometry, call_dtype(*this), *fused, kernel(), bias(), call_dtype(*this),
                                  options);
-  state->output_shape = Layer::compute_output_shape(input_shape);
+  state->input_shape = input_shape, state->output_shape = Layer::compute_output_shape(input_shape), state->dtype = call_dtype(*this);
   Plan plan;
   plan.state_ = std::move(state);
   return plan;
 }
 
-void Conv2DTranspose::Plan::run(ConstTensorView x, TensorView out, void* workspace) const noexcept {
+static void check_planned(const char* what, const ConstTensorView& view, const Shape& shape, DType dtype) {
+  if (view.shape != shape || view.dtype != dtype)
+    throw ArgumentError(what, base::cat("The plan is for ", what, " of shape ", shape.str(), " and dtype ", name_of(dtype), ". Received: shape=", view.shape.str(),
+                                        ", dtype=", name_of(view.dtype)));
+}
+
+void Conv2DTranspose::Plan::run(ConstTensorView x, TensorView out, std::span<std::byte> workspace) const {
   const nn::PlannedCall& call = state_->call;
-  call.plan->run(x.bytes, *call.packed, call.bias ? call.bias->bytes() : nullptr, out.bytes, workspace);
+  check_planned("x", x, state_->input_shape, state_->dtype);
+  check_planned("out", out, state_->output_shape, state_->dtype);
+  if (workspace.size() < workspace_bytes() || reinterpret_cast<std::uintptr_t>(workspace.data()) % 64 != 0)
+    throw ArgumentError("workspace", base::cat("The plan needs a workspace of ", workspace_bytes(), " bytes that begins on a multiple of 64. Received: ",
+                                               workspace.size(), " bytes at ", workspace.data()));
+  call.plan->run(x.bytes, *call.packed, call.bias ? call.bias->bytes() : nullptr, out.bytes, workspace.data());
 }
 std::size_t Conv2DTranspose::Plan::workspace_bytes() const noexcept { return state_->call.plan->workspace_bytes(); }
 const std::string& Conv2DTranspose::Plan::algorithm() const noexcept { return state_->call.plan->algorithm(); }

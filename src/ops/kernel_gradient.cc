@@ -60,7 +60,7 @@ class KernelGradient {
 template <class T>
 KernelGradient<T>::KernelGradient(const Geometry& g, DType dtype, const void* x, const void* dy, T* dkernel, const Execution& execution)
     : g_(g), x_image_{dtype, g.data_format, g.y.n, g.x.n, g.ci}, x_(x), dkernel_(dkernel), e_(execution),
-      threads_(static_cast<double>(g.n * g.y.n * g.x.n) * static_cast<double>(g.kernel_elements()) < kThreadingThreshold ? 1 : e_.threads),
+      threads_(threads_worth_waking(g, e_.threads)),
       tiles_(kernels::tile_kernels<T>(e_.isa)), kernels_(kernels::outer_kernels<T>(e_.isa)),
       blocking_(Blocking::make(g.n, g.y.n, g.x.n,
                                std::clamp<std::int64_t>(std::min(kChunkElements / g.ci, kTableElements / (g.x.d == 1 ? g.y.k : g.y.k * g.x.k)),

@@ -36,6 +36,9 @@ inline DType compute_dtype(DType storage) noexcept {
 
 /// Below this many multiply-adds no thread is woken: waking one costs about as long as a million of them.
 inline constexpr double kThreadingThreshold = 1e6;
+inline int threads_worth_waking(const Geometry& g, int threads) noexcept {
+  return static_cast<double>(g.n * g.y.n * g.x.n) * static_cast<double>(g.kernel_elements()) < kThreadingThreshold ? 1 : threads;
+}
 
 std::shared_ptr<const ForwardPlan> make_reference_plan(const Problem& problem, const Execution& execution, std::string reason);
 /// What the tiles of one sample multiply, padding lanes and fixed costs included: the cost model of the direct algorithms.

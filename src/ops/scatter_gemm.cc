@@ -127,7 +127,7 @@ ScatterGemm<T>::ScatterGemm(const Problem& problem, const Execution& execution, 
   relu_ = f.function == kernels::Activation::relu && f.a == 0 && std::isinf(f.b) && f.c == 0;
   const std::int64_t lanes = layout_.lanes;
   tasks_ = g.output_elements() == 0 ? 0 : g.n * layout_.parts * layout_.blocks;
-  const std::int64_t threads = static_cast<double>(g.n) * layout_.work() < kThreadingThreshold ? 1 : e_.threads;
+  const std::int64_t threads = threads_worth_waking(g, e_.threads);
   workers_ = std::clamp<std::int64_t>(tasks_, 1, threads);
   double products = 0;                   // of a row's tiles
   for (const ScatterUnit& unit : layout_.units)

@@ -65,8 +65,7 @@ TilePlan<T>::TilePlan(const Problem& problem, const Execution& execution, std::s
   by_rows_ = tiles_in_rows(kernels_, x_last_ - x_first_);
   padded_ = direct_ && by_rows_ && x_reach_ > 0 && in_.c <= kPaddedChannels;
   choose_blocks();
-  const double products = static_cast<double>(p_.geometry.n) * layout_.work();
-  const std::int64_t threads = products < kThreadingThreshold ? 1 : e_.threads;
+  const std::int64_t threads = threads_worth_waking(p_.geometry, e_.threads);
   const std::int64_t blocks = blocking_.count();
   shares_ = threads == 1 || blocks >= 4 * threads
                 ? 1

@@ -278,7 +278,7 @@ class WinogradKernelGradient : WinogradGradient {
 constexpr double kKernelWeight = 14, kSumWeight = 6;
 
 Execution on_threads(const Geometry& g, Execution e) {
-  if (static_cast<double>(g.n * g.y.n * g.x.n) * static_cast<double>(g.kernel_elements()) < kThreadingThreshold) e.threads = 1;
+  e.threads = threads_worth_waking(g, e.threads);
   return e;
 }
 

@@ -99,8 +99,13 @@ TEST(Conv2DTranspose, PlannedRunsGiveTheBitsOfTheCall) {
   const Tensor expected = up(x);
   const Conv2DTranspose::Plan plan = up.plan(x.shape(), {.threads = 1});
   Tensor y(plan.output_shape()), workspace({static_cast<std::int64_t>(plan.workspace_bytes()) / 4 + 16});
-  plan.run(x, y, workspace.bytes());
+  const std::span<std::byte> bytes = std::as_writable_bytes(workspace.span<float>());
+  plan.run(x, y, bytes);
   EXPECT_TRUE(std::equal(y.span<float>().begin(), y.span<float>().end(), expected.span<float>().begin()));
+  EXPECT_THROW(plan.run(x, y, bytes.first(plan.workspace_bytes() / 2)), ArgumentError);
+  EXPECT_THROW(plan.run(x, y, bytes.subspan(4)), ArgumentError);
+  EXPECT_THROW(plan.run(ramp({1, 6, 5, 5}), y, bytes), ArgumentError);
+  EXPECT_THROW(plan.run(x, workspace, bytes), ArgumentError);
 }
 
 TEST(Conv2DTranspose, TheOutputPaddingThatReachesASize) {
