@@ -62,7 +62,10 @@ class Temporary {
       fd_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode < 0 ? 0666 : 0600);
     } while (fd_ < 0 && (errno == EINTR || errno == EEXIST));
     if (fd_ < 0) refuse(target, "a temporary file beside it cannot be made", errno);
-    if (mode >= 0 && ::fchmod(fd_, static_cast<mode_t>(mode)) != 0) {
+    int kept = 0;
+    while (mode >= 0 && (kept = ::fchmod(fd_, static_cast<mode_t>(mode))) != 0 && errno == EINTR) {
+    }
+    if (kept != 0) {
       const int error = errno;
       discard();
       refuse(target, "its mode cannot be kept", error);
@@ -85,7 +88,8 @@ class Temporary {
     while (::fsync(fd_) != 0)
       if (errno != EINTR) refuse(target_, "cannot be written to the disk", errno);
     if (::close(std::exchange(fd_, -1)) != 0 && errno != EINTR) refuse(target_, "cannot be closed", errno);
-    if (::rename(path_.c_str(), target_.c_str()) != 0) refuse(target_, "cannot be replaced", errno);
+    while (::rename(path_.c_str(), target_.c_str()) != 0)
+      if (errno != EINTR) refuse(target_, "cannot be replaced", errno);
     path_.clear();
   }
 
@@ -102,9 +106,11 @@ class Temporary {
 
 /// Makes the rename last. A file system that cannot sync folders says EINVAL and needs none.
 void sync_folder(const std::string& path) {
-  const int fd = ::open(folder_of(path).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return;                            // a folder that may be written but not listed
-  int result = 0;
+  int fd = -1, result = 0;
+  while ((fd = ::open(folder_of(path).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0 && errno == EINTR) {
+  }
+  if (fd < 0 && errno == EACCES) return;         // a folder that may be written but not listed
+  if (fd < 0) refuse(path, "its folder cannot be opened", errno);
   while ((result = ::fsync(fd)) != 0 && errno == EINTR) {
   }
   const int error = errno;
