@@ -12,6 +12,7 @@
 #include "bench_passes.h"
 #include "bench_shapes.h"
 #include "bench_svg.h"
+#include "bench_sweep.h"
 #include "command.h"
 #include "kernels/isa.h"
 #include "ops/conv_transpose.h"
@@ -30,6 +31,7 @@ constexpr const char* kDescription = R"(Time Conv2DTranspose layers and hold the
   upconv bench --shapes bench/shapes.csv --threads 1 --json result.json --svg roofline.svg
   upconv bench --shapes bench/shapes.csv --algorithm all
   upconv bench --shapes bench/training_shapes.csv --pass train
+  upconv bench --sweep 500 --threads 1                 how good the plan's choice is on random layers
   upconv bench --algorithms
 
 GFLOP/s count 2*n*h*w*kh*kw*c*f operations a product (train: three of them), whatever an algorithm saves. --algorithm all measures every one that applies.)";
@@ -39,6 +41,8 @@ constexpr double kLeastSeconds = 2e-3;     // of calls in one round
 struct Options {
   std::string shapes, pass = "forward", math = "fast", dtype = "float32", algorithm, json, svg, only;
   int rounds = 7;
+  std::int64_t sweep = 0;
+  std::uint64_t seed = 1;
   bool list = false;
 };
 
@@ -160,7 +164,28 @@ void list_algorithms(const std::vector<BenchShape>& shapes, Options o) {
   std::cout << "\n" << table.str();
 }
 
+/// Every algorithm of random layers against the one that the plan takes.
+void sweep(Options o) {
+  o.algorithm = "all";
+  const int threads = default_threads(), isa = kernels::default_isa_index();
+  std::vector<SweepLayer> layers;
+  Progress progress("measuring", o.sweep);
+  for (const BenchShape& shape : random_shapes(o.sweep, o.seed)) {
+    Conv2DTranspose layer = shape.layer(o.dtype);
+    layer.build(shape.input);
+    SweepLayer found{.shape = shape.text(), .planned = layer.plan(shape.input, {.math = parse_math(o.math)}).algorithm(), .best = {}};
+    for (const Result& r : measure(shape, o, threads, isa)) {
+      if (found.best.empty() || r.ms_min < found.best_seconds * 1e3) found.best = r.algorithm, found.best_seconds = r.ms_min / 1e3;
+      if (r.algorithm == found.planned) found.planned_seconds = r.ms_min / 1e3;
+    }
+    layers.push_back(std::move(found));
+    progress.advance();
+  }
+  std::cout << default_isa() << ", threads " << threads << ", " << o.dtype << ", math " << o.math << "\n" << sweep_report(std::move(layers), o.seed);
+}
+
 void bench(const Options& o) {
+  if (o.sweep > 0) return sweep(o);
   std::vector<BenchShape> shapes = o.shapes.empty() ? default_shapes() : read_shapes(o.shapes);
   std::erase_if(shapes, [&](const BenchShape& s) { return !o.only.empty() && s.name.find(o.only) == std::string::npos; });
   if (shapes.empty()) throw ArgumentError("only", base::cat("no layer's name holds '", base::escaped(o.only), "'"));
@@ -190,6 +215,8 @@ Command add_bench(CLI::App& root) {
   app->add_option("--dtype", o->dtype, "float32, float64, float16 or bfloat16")->capture_default_str();
   app->add_option("--algorithm", o->algorithm, "Force an algorithm, or all (default: the plan chooses)");
   app->add_option("--rounds", o->rounds, "Rounds of measurement")->check(CLI::Range(1, 1000))->capture_default_str();
+  app->add_option("--sweep", o->sweep, "Measure every algorithm of this many random layers against the plan's choice")->check(CLI::NonNegativeNumber);
+  app->add_option("--seed", o->seed, "Of the random layers")->capture_default_str();
   app->add_flag("--algorithms", o->list, "List the algorithms (with --shapes: those possible for each layer) and stop");
   app->add_option("--json", o->json, "Write the figures into this file");
   app->add_option("--svg", o->svg, "Draw the roofline into this file");

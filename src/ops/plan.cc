@@ -39,10 +39,8 @@ const char* why(std::size_t algorithm) {
 
 /// By the geometry of one sample, dtype and instruction set only, where the order of sums differs (scatter_gemm, winograd).
 std::size_t choose(const Problem& p, const Execution& e, bool unpacked) {
-  // Multiply-adds in the time it takes to read a weight from memory, where few pixels share it.
-  constexpr double kReadingWeight = 15;
   std::size_t best = applies(kTileGemm, p, e.math) ? kTileGemm : streams(p.geometry) ? kWeightStream : kPhaseGemm;
-  double cost = std::max(tile_work(p, e.isa, best), kReadingWeight * static_cast<double>(p.geometry.kernel_elements()));
+  double cost = tile_work(p, e.isa, best);
   const auto consider = [&](std::size_t algorithm, const auto& work_of) {
     if (!applies(algorithm, p, e.math)) return;
     if (const double work = work_of(); work < cost) best = algorithm, cost = work;

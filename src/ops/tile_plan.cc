@@ -177,7 +177,10 @@ bool can_merge_rows(const Problem& p, const kernels::TileKernels<T>& kernels) {
 template <class T>
 std::pair<Merge, double> best_merge(const Problem& p, int isa, std::size_t algorithm) {
   const kernels::TileKernels<T>& kernels = kernels::tile_kernels<T>(isa);
-  const auto work = [&](Merge merge) { return TileLayout<T>(p.geometry, kernels, merge).work(); };
+  const auto work = [&](Merge merge) {
+    const TileLayout<T> layout(p.geometry, kernels, merge);
+    return std::max(layout.work(), kReadingWeight * static_cast<double>(layout.packed_elements));
+  };
   std::pair<Merge, double> best{Merge::columns, work(Merge::columns)};
   if (algorithm != kTileGemm)
     if (const double none = work(Merge::none); best.second >= 0.97 * none) best = {Merge::none, none};

@@ -26,9 +26,10 @@ namespace upconv::ops {
 
 namespace {
 
-constexpr std::int64_t kChunkColumns = 128;
-constexpr std::int64_t kMostTiles = 96;                 // of a block
-constexpr std::int64_t kBlockElements = 320 << 10;      // of v: it is read again for every chunk
+constexpr std::int64_t kChunkColumns = 128;              // 64 and 256 are up to 5 % slower here, faster there
+constexpr std::int64_t kLineElements = 16;               // of a cache line
+constexpr std::int64_t kFewestTiles = 32, kMostTiles = 96;   // of a block: with 12 the kernel was read twice as often (16x16x1024: 1.6 x the time)
+constexpr std::int64_t kBlockElements = 320 << 10;      // of v and m: v is read again for every chunk; 200 K lost up to 15 %, 512 K won nothing
 constexpr std::int64_t kStagedElements = 32 << 10;      // of the input, where it cannot be read in place
 
 std::int64_t bytes_of(std::int64_t elements, std::size_t size) {
@@ -135,7 +136,7 @@ class WinogradPlan final : public ForwardPlan {
   static std::int64_t first_row(const WinogradWindow& w, const Tile& t) noexcept { return t.y - w.y.shifts.back(); }
   static std::int64_t first_column(const WinogradWindow& w, const Tile& t) noexcept { return t.x - w.x.shifts.back(); }
   std::int64_t block_tiles(const WinogradWindow& w) const noexcept {
-    const std::int64_t all = p_.geometry.n * w.tiles(), most = std::clamp<std::int64_t>(kBlockElements / (w.points() * row_), 32, kMostTiles);
+    const std::int64_t all = p_.geometry.n * w.tiles(), most = std::clamp<std::int64_t>(kBlockElements / (w.points() * (row_ + kChunkColumns + kLineElements)), kFewestTiles, kMostTiles);
     return all == 0 ? 0 : base::ceil_div(all, base::ceil_div(all, most));
   }
   /// Tiles side by side whose input is staged at once.
@@ -269,24 +270,29 @@ void WinogradPlan::transform_inputs(const Call& call, const WinogradWindow& w, s
   }
 }
 
-/// m[tile][point][column - first_column] = v[point][tile] * packed[point] for the columns of some panels.
+/// m[tile][point][column - first_column] = v[point][tile] * packed[point] for the columns of some panels. Each tile brings a part of
+/// the next panel into L2.
 void WinogradPlan::multiply(const Call& call, const Unit& unit, std::size_t first_panel, std::size_t last_panel, std::int64_t first_column,
                             std::int64_t count, const Slot& slot) const noexcept {
-  const std::int64_t ci = p_.geometry.ci;
+  const std::int64_t ci = p_.geometry.ci, points = unit.w.points();
+  const float* const packed = call.kernel + unit.columns.packed;
   const float* rows[kMostTiles];
   float* c[kMostTiles];
-  for (std::int64_t point = 0; point < unit.w.points(); ++point) {
+  for (std::int64_t point = 0; point < points; ++point) {
     for (std::int64_t t = 0; t < count; ++t) rows[t] = slot.v + point * v_stride(count) + t * row_, c[t] = slot.m + t * m_tile(unit.w) + point * m_row_;
     std::int64_t column = first_column;
     for (std::size_t panel = first_panel; panel < last_panel; ++panel) {
       const int vectors = unit.columns.panels[panel];
       const std::int64_t width = vectors * kernels_.lanes, groups = base::ceil_div(count, std::int64_t{kernels_.rows[vectors]});
+      const std::int64_t next = panel + 1 == last_panel && point + 1 < points ? (point + 1) * unit.columns.width + first_column
+                                : panel + 1 == last_panel                   ? column + width
+                                                                            : point * unit.columns.width + column + width;
       for (std::int64_t i = 0; i < groups; ++i) {
         const std::int64_t t = count * i / groups;
         kernels_.run[vectors][count * (i + 1) / groups - t](
             {.rows = rows + t, .tap_stride = 0, .steps = steps_.data(), .step_count = static_cast<std::int64_t>(steps_.size()),
-             .panel = call.kernel + unit.columns.packed + (point * unit.columns.width + column) * ci, .bias = nullptr, .c = c + t,
-             .c_offset = column - first_column, .columns = width, .relu = false});
+             .panel = packed + (point * unit.columns.width + column) * ci, .bias = nullptr, .c = c + t, .c_offset = column - first_column,
+             .columns = width, .relu = false, .fetch = packed + next * ci + std::min(i * kLineElements, width - kLineElements) * ci});
       }
       column += width;
     }

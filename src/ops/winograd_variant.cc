@@ -5,6 +5,7 @@
 
 #include "base/checked.h"
 #include "kernels/tiles.h"
+#include "ops/plan.h"
 
 namespace upconv::ops {
 
@@ -14,8 +15,8 @@ using kernels::WinogradScheme;
 
 // Fitted to 200 random layers on Zen 5, AVX-512 and AVX2, as multiply-adds that the model of the direct algorithms counts: a
 // product; a value that a transform reads or writes at a point, and the transform of a tile's outputs of one phase, times the
-// lanes, since transforms wait for loads and stores, not for arithmetic; a weight read from memory.
-constexpr double kProduct = 0.92, kInput = 1.15, kOutput = 1.6, kCall = 210, kReadingWeight = 15;
+// lanes, since transforms wait for loads and stores, not for arithmetic.
+constexpr double kProduct = 0.92, kInput = 1.15, kOutput = 1.6, kCall = 210;
 
 /// Taps side by side, one at least: what a scheme can serve.
 bool serves(const PhaseGroup& group) {
