@@ -98,9 +98,12 @@ HWY_INLINE void LoadChannels(const Next& pixels, std::int64_t channels, T* HWY_R
   hn::Vec<hn::ScalableTag<T>> v[kLanes<T>];
   if (channels < kLanes<T>) {
     auto next = pixels();
-    for (std::int64_t i = 0; i < kLanes<T>; ++i) v[i] = LoadFirst(next(), static_cast<std::size_t>(channels));
+    UPCONV_UNROLL
+    for (int i = 0; i < static_cast<int>(kLanes<T>); ++i) v[i] = LoadFirst(next(), static_cast<std::size_t>(channels));
     Transpose(d, v);
-    for (std::int64_t c = 0; c < channels; ++c) hn::StoreU(v[c], d, to + c * stride);
+    UPCONV_UNROLL
+    for (int c = 0; c < static_cast<int>(kLanes<T>); ++c)
+      if (c < channels) hn::StoreU(v[c], d, to + c * stride);
     return;
   }
   for (std::int64_t c = 0; c < channels; c += kLanes<T>) {

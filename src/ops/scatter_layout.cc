@@ -17,8 +17,11 @@ constexpr double kPartProducts = 1e6;                     // multiply-adds of a 
 constexpr std::int64_t kScratchElements = 1 << 18;        // strips of a part and products of a row: each about L2
 constexpr std::int64_t kScratchBytes = 224 << 10;         // all of a thread's scratch for channels_first
 constexpr std::int64_t kFewParts = 8;                     // an image of fewer parts is cut into blocks, for the threads
-// In multiply-adds a lane: transposing a channel of a pixel, finishing an output, and a tile's fixed cost a column.
-constexpr double kTransposing = 5.0, kFinishing = 6.0, kTile = 6.0;
+// In multiply-adds, fitted to 400 random layers on Zen 5 with AVX-512: transposing a channel of a pixel that lies in L2 or beyond it,
+// storing an output of one or two filters or of more, which are woven, a pixel's product that is added to others, a row of the output.
+constexpr double kTransposing = 7.0, kTransposingFar = 15.0, kFinishing = 6.0, kWeaving = 15.0, kTile = 7.0, kRow = 5000;
+constexpr double kBesideTiles = 0.94;                  // the tiles of the other algorithms take 7 % longer than their model says
+constexpr double kFar = 2 << 20;                       // bytes of a sample's input
 
 }  // namespace
 
@@ -66,6 +69,7 @@ std::int64_t ScatterLayout<T>::gap() const noexcept {
 template <class T>
 double ScatterLayout<T>::cost(const kernels::StripKernels<T>& kernels, std::int64_t band_count) const {
   const std::int64_t height = base::ceil_div(part_rows, band_count), width = strips_of(band_count);
+  const double transposing = static_cast<double>(g.y.n * g.x.n * g.ci) * sizeof(T) > kFar ? kTransposingFar : kTransposing;
   double products = 0;
   for (const ScatterUnit& unit : units) {
     const double depth = static_cast<double>(rows[unit.y].shifts.size()) * static_cast<double>(g.ci);
@@ -73,7 +77,7 @@ double ScatterLayout<T>::cost(const kernels::StripKernels<T>& kernels, std::int6
     products += panels.cost * depth + static_cast<double>(unit.columns) * kTile;
   }
   const double row = products * static_cast<double>(height) +
-                     kTransposing * static_cast<double>((height + y_reach) * g.ci);
+                     transposing * static_cast<double>((height + y_reach) * g.ci);
   return row * static_cast<double>(width * lanes);
 }
 
@@ -111,8 +115,8 @@ void ScatterLayout<T>::cut(const kernels::StripKernels<T>& kernels) {
   band_rows = base::ceil_div(part_rows, bands);
   band_pixels = std::min(g.x.n, block_columns + x_reach) + gap();
   strips = strips_of(bands);
-  const double finishing = kFinishing * static_cast<double>(g.output_elements() / std::max<std::int64_t>(1, g.n));
-  work_ = best * static_cast<double>(parts * blocks) + finishing;
+  const double finishing = static_cast<double>(g.y.o) * ((g.co <= 2 ? kFinishing : kWeaving) * static_cast<double>(g.x.o * g.co) + kRow);
+  work_ = kBesideTiles * (best * static_cast<double>(parts * blocks) + finishing);
   const bool small = g.data_format == DataFormat::channels_last || strips * lanes * pixel_bytes() <= kScratchBytes;
   if (!small) work_ = std::numeric_limits<double>::infinity();   // never by choice
 }

@@ -179,7 +179,7 @@ std::pair<Merge, double> best_merge(const Problem& p, int isa, std::size_t algor
   const kernels::TileKernels<T>& kernels = kernels::tile_kernels<T>(isa);
   const auto work = [&](Merge merge) {
     const TileLayout<T> layout(p.geometry, kernels, merge);
-    return std::max(layout.work(), kReadingWeight * static_cast<double>(layout.packed_elements));
+    return std::max(layout.work(), reading_work(static_cast<double>(layout.packed_elements)));
   };
   std::pair<Merge, double> best{Merge::columns, work(Merge::columns)};
   if (algorithm != kTileGemm)

@@ -2,6 +2,7 @@
 #include "ops/winograd_variant.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/checked.h"
 #include "kernels/tiles.h"
@@ -18,18 +19,25 @@ using kernels::WinogradScheme;
 // lanes, since transforms wait for loads and stores, not for arithmetic.
 constexpr double kProduct = 0.92, kInput = 1.15, kOutput = 1.6, kCall = 210;
 
-/// Taps side by side, one at least: what a scheme can serve.
-bool serves(const PhaseGroup& group) {
-  return !group.shifts.empty() && group.shifts.back() - group.shifts.front() == static_cast<std::int64_t>(group.shifts.size()) - 1;
+/// Taps side by side, one at least, and pixels for more than one of them: what a scheme can serve.
+bool serves(const PhaseGroup& group, const Axis& axis) {
+  return !group.shifts.empty() && (axis.n > 1 || group.shifts.size() == 1) && group.shifts.back() - group.shifts.front() == static_cast<std::int64_t>(group.shifts.size()) - 1;
 }
 
-double cost_of(const WinogradWindow& w, const Geometry& g, std::int64_t lanes) {
+/// Work, and the weights that are read for it.
+struct Cost {
+  double work = 0, weights = 0;
+  double total() const { return std::max(work, reading_work(weights)); }
+};
+
+Cost cost_of(const WinogradWindow& w, const Geometry& g, std::int64_t lanes) {
   const auto tiles = static_cast<double>(w.tiles()), points = static_cast<double>(w.points()), phases = static_cast<double>(w.phases());
   const auto ci = static_cast<double>(g.ci), columns = static_cast<double>(base::round_up(w.phases() * g.co, lanes));
   const double outputs = phases * static_cast<double>(base::round_up(g.co, lanes));
-  const double rows = std::max(4.0, tiles);                // fewer rows than these cost the GEMM as much
+  const double rows = std::max(2.5, tiles);                // fewer rows than these cost the GEMM as much
   const double transforms = points * (kInput * ci + kOutput * outputs) + kCall * phases;
-  return std::max(kProduct * points * rows * ci * columns + static_cast<double>(lanes) * tiles * transforms, kReadingWeight * points * ci * columns);
+  const double narrow = columns <= static_cast<double>(lanes) ? 1.15 : 1.0;   // panels of one vector load as much as they multiply
+  return {narrow * kProduct * points * rows * ci * columns + static_cast<double>(lanes) * tiles * transforms, points * ci * columns};
 }
 
 WinogradWindow make_window(const PhaseGroup& y, const PhaseGroup& x, const WinogradScheme& along_y, const WinogradScheme& along_x) {
@@ -42,20 +50,22 @@ WinogradWindow make_window(const PhaseGroup& y, const PhaseGroup& x, const Winog
 /// The cheapest schemes of every pair of groups.
 WinogradVariant best_of(const Geometry& g, const std::vector<PhaseGroup>& rows, const std::vector<PhaseGroup>& columns, std::int64_t lanes) {
   WinogradVariant variant{.windows = {}, .cost = 0};
+  Cost sum;
   for (const PhaseGroup& y : rows)
     for (const PhaseGroup& x : columns) {
-      if (!serves(y) || !serves(x)) return {};
-      double least = std::numeric_limits<double>::infinity();
+      if (!serves(y, g.y) || !serves(x, g.x)) return {};
+      Cost least{std::numeric_limits<double>::infinity(), 0};
       WinogradWindow best;
       for (const auto& [along_y, along_x] : winograd_schemes(y.shifts.size(), x.shifts.size())) {
         const WinogradWindow w = make_window(y, x, along_y, along_x);
-        const double cost = cost_of(w, g, lanes);
-        if (cost < least) least = cost, best = w;
+        const Cost cost = cost_of(w, g, lanes);
+        if (cost.total() < least.total()) least = cost, best = w;
       }
-      if (least == std::numeric_limits<double>::infinity()) return {};
+      if (std::isinf(least.work)) return {};
       variant.windows.push_back(best);
-      variant.cost += least;
+      sum.work += least.work, sum.weights += least.weights;
     }
+  variant.cost = sum.total();
   return variant;
 }
 
