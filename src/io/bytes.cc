@@ -2,6 +2,7 @@
 #include "io/bytes.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -66,7 +67,7 @@ void Bytes::read(std::int64_t offset, std::span<std::byte> to) const {
     return;
   }
   for (std::size_t done = 0; done < to.size();) {
-    const ssize_t got = ::pread(file_->fd, to.data() + done, to.size() - done, offset + static_cast<off_t>(done));
+    const ssize_t got = ::pread(file_->fd, to.data() + done, to.size() - done, start_ + offset + static_cast<off_t>(done));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) throw FileError(path_, base::cat("byte ", offset), std::strerror(errno), FileError::Kind::access);
     if (got == 0) throw FileError(path_, base::cat("byte ", offset), "the file became shorter while it was read");
@@ -81,7 +82,26 @@ std::vector<std::byte> Bytes::all(std::int64_t limit) const {
   return out;
 }
 
-int Bytes::descriptor() const noexcept { return file_ ? file_->fd : -1; }
+int Bytes::descriptor() const noexcept { return file_ && !part_ ? file_->fd : -1; }
+
+Bytes Bytes::slice(std::int64_t offset, std::int64_t size, std::string path) const {
+  if (offset < 0 || size < 0 || size > size_ || offset > size_ - size)
+    throw FileError(path_, base::cat("byte ", offset), base::cat("the file ends before ", size, " more bytes; it has ", size_));
+  Bytes part = *this;
+  part.path_ = std::move(path);
+  part.size_ = size, part.part_ = true;
+  if (file_) part.start_ += offset;
+  else part.memory_ += offset;
+  return part;
+}
+
+void Bytes::forget(std::int64_t offset, std::int64_t size) const noexcept {
+  if (!owned_ || offset < 0 || size <= 0 || size > size_ || offset > size_ - size) return;
+  const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const std::uintptr_t start = reinterpret_cast<std::uintptr_t>(memory_ + offset), end = start + static_cast<std::uintptr_t>(size);
+  const std::uintptr_t first = (start + page - 1) / page * page, last = end / page * page;      // whole pages of it alone
+  if (first < last) ::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
+}
 
 bool Bytes::starts_with(std::string_view magic) const {
   if (size_ < static_cast<std::int64_t>(magic.size())) return false;

@@ -30,13 +30,18 @@ class Bytes {
   /// All bytes; FileError when there are more than `limit`.
   std::vector<std::byte> all(std::int64_t limit) const;
   bool starts_with(std::string_view magic) const;
-  /// The open file, or -1 where the bytes are memory.
+  /// A part of these bytes, not copied, under a name of its own; FileError when it is not there.
+  Bytes slice(std::int64_t offset, std::int64_t size, std::string path) const;
+  /// Gives owned memory back to the system; what it held must not be read again. Nothing for other bytes.
+  void forget(std::int64_t offset, std::int64_t size) const noexcept;
+  /// The open file, or -1 where the bytes are memory or a part.
   int descriptor() const noexcept;
 
  private:
   struct Descriptor;
   std::string path_;
-  std::int64_t size_ = 0;
+  std::int64_t start_ = 0, size_ = 0;               // in the file
+  bool part_ = false;
   std::shared_ptr<const Descriptor> file_;
   std::shared_ptr<const std::vector<std::byte>> owned_;
   const std::byte* memory_ = nullptr;

@@ -209,6 +209,8 @@ class Reader {
     if (elements == 0) return;
     const Id memory(memory_type(type, dtype), H5Tclose);
     if (!memory.ok() || H5Dread(dataset, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, node.data.bytes()) < 0) fail(where, "cannot be read");
+    // No other dataset's (claim_bytes), and read once: an inflated archive and its tensors need not be there together.
+    if (const haddr_t place = H5Dget_offset(dataset); place != HADDR_UNDEF) file_.forget(static_cast<std::int64_t>(place), bytes);
   }
 
   Shape dataset_shape(hid_t space, const std::string& where) const {

@@ -6,6 +6,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "io/bytes.h"
@@ -24,6 +25,7 @@ struct Hdf5Node {
 
   /// By a path like "layers/conv2d_transpose/vars"; nullptr where there is none.
   const Hdf5Node* find(std::string_view path) const;
+  Hdf5Node* find(std::string_view path) { return const_cast<Hdf5Node*>(std::as_const(*this).find(path)); }
   const Config* attribute(std::string_view name) const;
 };
 

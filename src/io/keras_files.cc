@@ -49,8 +49,7 @@ KerasParts from_zip(const Bytes& file, const LoadLimits& limits) {
   parts.config = parse_model(text_of(zip.read("config.json")), file.path(), "config.json", limits);
   if (zip.has("model.weights.npz")) throw FileError(file.path(), "model.weights.npz", "weights in pickled NumPy form are not read");
   if (!zip.has("model.weights.h5")) throw FileError(file.path(), "model.weights.h5", "the weights are missing from the archive");
-  const Bytes member = Bytes::own(zip.read("model.weights.h5"), file.path() + ": model.weights.h5");
-  parts.weights = read_hdf5(member, limits);
+  parts.weights = read_hdf5(zip.open("model.weights.h5"), limits);
   return parts;
 }
 
@@ -156,7 +155,7 @@ bool ends_with(const std::string& text, std::string_view end) {
 
 }  // namespace
 
-const Hdf5Node* legacy_layers(const Hdf5Node& weights) {
+Hdf5Node* legacy_layers(Hdf5Node& weights) {
   if (weights.attribute("layer_names") || weights.attribute("layer_names0")) return &weights;
   return weights.find("model_weights");      // without the attribute it is refused by the names' reader
 }

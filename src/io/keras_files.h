@@ -32,6 +32,6 @@ KerasParts read_keras_bytes(const Bytes& file, const LoadOptions& options);
 KerasParts decode_keras_bytes(const Bytes& file, const LoadLimits& limits);
 
 /// The group that holds the legacy layers (attribute layer_names), or nullptr for the newer layout.
-const Hdf5Node* legacy_layers(const Hdf5Node& weights);
+Hdf5Node* legacy_layers(Hdf5Node& weights);
 
 }  // namespace upconv::io

@@ -24,7 +24,7 @@ void add_weights(KerasParts& parts, const LoadOptions& options) {
   parts.weights = std::move(second.weights);
 }
 
-const io::Hdf5Node& weights_of(const KerasParts& parts) {
+io::Hdf5Node& weights_of(KerasParts& parts) {
   if (!parts.weights) throw FileError(parts.path, "", base::cat("is ", parts.layout, " without weights; give a weights file beside it"));
   return *parts.weights;
 }
@@ -75,12 +75,9 @@ Model load(KerasParts parts, const LoadOptions& options) {
 
 namespace io {
 
-Model model_of(const KerasParts& parts, const LoadOptions& options, bool with_weights) {
-  const KerasEntry root = read_architecture(parts, options);
+/// The model of entries whose weights have been matched and checked.
+static Model built_model(const KerasEntry& root, const KerasParts& parts, const std::vector<LayerWeights>& weights) {
   Model model = make_model(root, parts);
-  std::vector<LayerWeights> weights;
-  if (with_weights) weights = match_weights(root, weights_of(parts), parts.path);
-  for (const LayerWeights& layer : weights) check_shapes(layer, parts.path);
   try {
     if (std::all_of(model.inputs().begin(), model.inputs().end(), [](const ModelInput& in) { return in.shape.rank() > 0; })) model.build();
   } catch (const ArgumentError& e) {
@@ -88,6 +85,14 @@ Model model_of(const KerasParts& parts, const LoadOptions& options, bool with_we
   }
   for (const LayerWeights& layer : weights) set_weights(layer, parts.path);
   return model;
+}
+
+Model model_of(KerasParts& parts, const LoadOptions& options, bool with_weights) {
+  const KerasEntry root = read_architecture(parts, options);
+  std::vector<LayerWeights> weights;
+  if (with_weights) weights = match_weights(root, weights_of(parts), parts.path);
+  for (const LayerWeights& layer : weights) check_shapes(layer, parts.path);
+  return built_model(root, parts, weights);
 }
 
 }  // namespace io
@@ -99,7 +104,7 @@ Model load_model(std::span<const std::byte> bytes, const LoadOptions& options) {
 }
 
 Model load_architecture(const std::string& path, const LoadOptions& options) {
-  const KerasParts parts = io::read_keras_file(path, options);
+  KerasParts parts = io::read_keras_file(path, options);
   return io::model_of(parts, options, false);
 }
 
@@ -126,10 +131,10 @@ static void name_weights(const io::KerasEntry& entry, const std::string& path, c
   for (const io::LayerWeights& layer : weights) {
     if (layer.entry != &entry) continue;
     for (std::size_t i = 0; i < layer.datasets.size(); ++i) {
-      const io::Hdf5Node& dataset = *layer.datasets[i];
+      io::Hdf5Node& dataset = *layer.datasets[i];
       if (dataset.data.shape() != dataset.shape) continue;                 // counters
       const bool conv = dynamic_cast<const Conv2DTranspose*>(entry.layer.get()) != nullptr;
-      out.emplace_back(path + "/" + (conv ? (i == 0 ? "kernel" : "bias") : std::to_string(i)), dataset.data);
+      out.emplace_back(path + "/" + (conv ? (i == 0 ? "kernel" : "bias") : std::to_string(i)), std::move(dataset.data));
     }
   }
   for (const io::KerasEntry& inner : entry.entries) name_weights(inner, (path.empty() ? "" : path + "/") + inner.name, weights, out);
@@ -166,8 +171,9 @@ ModelDescription describe_model(const std::string& path, const LoadOptions& opti
   std::vector<io::LayerWeights> weights;
   if (parts.weights) weights = io::match_weights(root, *parts.weights, parts.path);
   for (const io::LayerWeights& layer : weights) io::check_shapes(layer, parts.path);
-  if (parts.weights && io::unsupported_layers(root).empty()) load(parts, options);   // the faults that only a build shows
-  for (const io::LayerWeights& layer : weights) io::set_weights(layer, parts.path);
+  if (parts.weights && io::unsupported_layers(root).empty()) io::built_model(root, parts, weights);      // the faults that only a build shows
+  else
+    for (const io::LayerWeights& layer : weights) io::set_weights(layer, parts.path);
   const Config* compiled = parts.config.find("compile_config");
   out.compiled = compiled && compiled->is_dict() && !compiled->as_dict().empty();
   out.name = root.name, out.class_name = root.class_name;

@@ -19,9 +19,9 @@ class Matcher {
 
   // ---- the newer layout
 
-  void match_saved(const KerasEntry& entry, const Hdf5Node& group, const std::string& where) {
+  void match_saved(const KerasEntry& entry, Hdf5Node& group, const std::string& where) {
     if (!entry.is_model) return take_vars(entry, group, where);
-    const Hdf5Node* layers = group.find("layers");
+    Hdf5Node* layers = group.find("layers");
     if (!layers) layers = group.find("_layer_checkpoint_dependencies");            // Keras 2.13
     if (!layers && !entry.entries.empty()) fail(where, "the weights file has no group 'layers'");
     std::map<std::string, int> used;
@@ -30,7 +30,7 @@ class Matcher {
       std::string key = nn::snake_case(inner.class_name);
       const int count = used[key]++;
       if (count > 0) key += "_" + std::to_string(count);
-      const Hdf5Node* child = layers->find(key);
+      Hdf5Node* child = layers->find(key);
       const std::string place = where + "/layers/" + key;
       if (!child) {
         if (needs_weights(inner)) fail(place, base::cat("the weights of layer '", inner.name, "' are missing"));
@@ -42,7 +42,7 @@ class Matcher {
 
   // ---- the legacy layout
 
-  void match_legacy(const KerasEntry& root, const Hdf5Node& group) {
+  void match_legacy(const KerasEntry& root, Hdf5Node& group) {
     const std::vector<std::string> names = names_of(group, "layer_names");
     std::map<std::string, const KerasEntry*> by_name;
     for (const KerasEntry& entry : root.entries) by_name[entry.name] = &entry;
@@ -50,13 +50,14 @@ class Matcher {
     std::size_t position = 0;
     for (const std::string& name : names) {
       if (covered[name]) fail(name, "layer_names lists the layer twice");
-      const Hdf5Node* layer = group.find(name);
+      Hdf5Node* layer = group.find(name);
       if (!layer) fail(name, "layer_names lists a group that does not exist");
       const std::vector<std::string> weights = names_of(*layer, "weight_names");
-      std::vector<const Hdf5Node*> datasets;
+      std::vector<Hdf5Node*> datasets;
       for (const std::string& weight : weights) {
-        const Hdf5Node* dataset = layer->find(weight);
+        Hdf5Node* dataset = layer->find(weight);
         if (!dataset || dataset->is_group) fail(name + "/" + weight, "weight_names lists a dataset that does not exist");
+        if (std::find(datasets.begin(), datasets.end(), dataset) != datasets.end()) fail(name + "/" + weight, "weight_names lists the dataset twice");
         datasets.push_back(dataset);
       }
       const auto it = by_name.find(name);
@@ -92,12 +93,12 @@ class Matcher {
   }
   static bool has_unsupported(const KerasEntry& entry) { return !unsupported_layers(entry).empty(); }
 
-  void take_vars(const KerasEntry& entry, const Hdf5Node& group, const std::string& where) {
-    const Hdf5Node* vars = group.find("vars");
+  void take_vars(const KerasEntry& entry, Hdf5Node& group, const std::string& where) {
+    Hdf5Node* vars = group.find("vars");
     const std::size_t count = vars ? vars->children.size() : 0;
     LayerWeights weights{&entry, where, {}};
     for (std::size_t i = 0; i < count; ++i) {
-      const Hdf5Node* dataset = vars->find(std::to_string(i));
+      Hdf5Node* dataset = vars->find(std::to_string(i));
       if (!dataset || dataset->is_group) fail(where + "/vars", base::cat("has ", count, " entries but none called ", i));
       weights.datasets.push_back(dataset);
     }
@@ -106,7 +107,7 @@ class Matcher {
     if (count > 0) found.push_back(std::move(weights));
   }
 
-  void distribute(const KerasEntry& entry, const std::string& where, const std::vector<const Hdf5Node*>& datasets, std::size_t& next) {
+  void distribute(const KerasEntry& entry, const std::string& where, const std::vector<Hdf5Node*>& datasets, std::size_t& next) {
     if (entry.is_model) {
       for (const KerasEntry& inner : entry.entries) distribute(inner, where + "/" + inner.name, datasets, next);
       return;
@@ -141,9 +142,9 @@ class Matcher {
 
 }  // namespace
 
-std::vector<LayerWeights> match_weights(const KerasEntry& root, const Hdf5Node& file, const std::string& path) {
+std::vector<LayerWeights> match_weights(const KerasEntry& root, Hdf5Node& file, const std::string& path) {
   Matcher matcher(path);
-  if (const Hdf5Node* legacy = legacy_layers(file)) matcher.match_legacy(root, *legacy);
+  if (Hdf5Node* legacy = legacy_layers(file)) matcher.match_legacy(root, *legacy);
   else matcher.match_saved(root, file, "");
   return std::move(matcher.found);
 }
@@ -161,11 +162,10 @@ void check_shapes(const LayerWeights& weights, const std::string& path) {
 void set_weights(const LayerWeights& weights, const std::string& path) {
   Layer* layer = weights.entry->layer.get();
   if (!layer) return;
-  std::vector<Tensor> values;
-  for (const Hdf5Node* dataset : weights.datasets) {
+  for (const Hdf5Node* dataset : weights.datasets)
     if (dataset->data.shape() != dataset->shape) throw FileError(path, weights.where, "holds integers where weights belong");
-    values.push_back(dataset->data);
-  }
+  std::vector<Tensor> values;
+  for (Hdf5Node* dataset : weights.datasets) values.push_back(std::move(dataset->data));
   const auto* conv = dynamic_cast<const Conv2DTranspose*>(layer);
   try {
     if (conv && !layer->built() && !values.empty() && values.front().shape().rank() == 4) {
@@ -174,7 +174,10 @@ void set_weights(const LayerWeights& weights, const std::string& path) {
       const std::int64_t unknown = Shape::unknown;
       layer->build(last ? Shape{unknown, unknown, unknown, channels} : Shape{unknown, channels, unknown, unknown});
     }
-    layer->set_weights(values);
+    bool fits = values.size() == layer->variables().size();
+    for (std::size_t i = 0; fits && i < values.size(); ++i) fits = values[i].shape() == layer->variables()[i].value.shape();
+    if (!fits) return layer->set_weights(values);      // which says so in Keras's words
+    for (std::size_t i = 0; i < values.size(); ++i) layer->assign(i, std::move(values[i]));
   } catch (const ArgumentError& e) {
     throw FileError(path, weights.where, e.what());
   }

@@ -11,15 +11,15 @@ namespace upconv::io {
 struct LayerWeights {
   const KerasEntry* entry;
   std::string where;
-  std::vector<const Hdf5Node*> datasets;
+  std::vector<Hdf5Node*> datasets;
 };
 
 /// The weights of every layer that has some, in order; FileError where the file's layout does not fit the architecture.
-std::vector<LayerWeights> match_weights(const KerasEntry& root, const Hdf5Node& file, const std::string& path);
+std::vector<LayerWeights> match_weights(const KerasEntry& root, Hdf5Node& file, const std::string& path);
 
 /// The kernel's shape against the layer's arguments, before anything of their size is allocated. FileError naming both.
 void check_shapes(const LayerWeights& weights, const std::string& path);
-/// Builds the layer for its kernel where it is not built, and sets its weights. FileError naming both shapes.
+/// Builds the layer for its kernel where it is not built, and moves the datasets into it. FileError naming both shapes.
 void set_weights(const LayerWeights& weights, const std::string& path);
 
 }  // namespace upconv::io

@@ -124,7 +124,7 @@ void save_weights(const Model& model, const std::string& path, const SaveOptions
 
 void load_weights(Model& model, const std::string& path, const LoadOptions& options) {
   if (ends_with(path, ".npz")) return load_npz(model, path, options);
-  const io::KerasParts parts = io::read_keras_file(path, options);
+  io::KerasParts parts = io::read_keras_file(path, options);
   if (!parts.weights) throw FileError(path, "", base::cat("is ", parts.layout, " and holds no weights"));
   const KerasTree tree = io::keras_tree(model);
   const std::vector<io::LayerWeights> weights = io::match_weights(tree.root, *parts.weights, path);

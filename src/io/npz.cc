@@ -20,8 +20,7 @@ std::vector<std::pair<std::string, Tensor>> read_npz(const Bytes& file, const Lo
   std::vector<std::pair<std::string, Tensor>> arrays;
   for (const std::string& member : archive.names()) {
     if (!member.ends_with(kSuffix) || member.size() == kSuffix.size()) throw FileError(file.path(), member, "the member is not named NAME.npy");
-    const Bytes bytes = Bytes::own(archive.read(member), base::cat(file.path(), ": ", member));
-    arrays.emplace_back(member.substr(0, member.size() - kSuffix.size()), read_npy(bytes, limits));
+    arrays.emplace_back(member.substr(0, member.size() - kSuffix.size()), read_npy(archive.open(member), limits));
   }
   return arrays;
 }

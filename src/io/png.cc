@@ -103,12 +103,13 @@ Tensor read_png(const Bytes& file, const LoadLimits& limits) {
   if (samples > limits.tensor_bytes / 4)
     throw FileError(file.path(), "", base::cat("claims ", layout.width, " x ", layout.height, " pixels, beyond the limits"));
   const std::size_t row_bytes = std::size_t{layout.width} * static_cast<std::size_t>(layout.channels * layout.bits / 8);
-  std::vector<png_byte> pixels(row_bytes * layout.height);
+  // The pixels at the end of the image's memory, each read before a float is written over it.
+  Tensor image = Tensor::uninitialized({layout.height, layout.width, layout.channels});
+  png_byte* const pixels = static_cast<png_byte*>(image.bytes()) + (image.byte_size() - row_bytes * layout.height);
   std::vector<png_bytep> rows;
-  for (std::size_t y = 0; y < layout.height; ++y) rows.push_back(pixels.data() + y * row_bytes);
+  for (std::size_t y = 0; y < layout.height; ++y) rows.push_back(pixels + y * row_bytes);
   stream.at = 0;
   if (!decode(&stream, &layout, rows.data())) throw FileError(file.path(), "", base::cat("is no sound PNG: ", stream.why));
-  Tensor image = Tensor::uninitialized({layout.height, layout.width, layout.channels});
   float* to = image.data<float>();
   for (std::size_t i = 0; i < static_cast<std::size_t>(samples); ++i)
     to[i] = layout.bits == 16 ? static_cast<float>(pixels[2 * i] << 8 | pixels[2 * i + 1]) / 65535.0f : static_cast<float>(pixels[i]) / 255.0f;

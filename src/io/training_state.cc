@@ -114,7 +114,7 @@ void restore_position(Trainer& trainer, const KerasParts& parts) {
 }  // namespace
 
 Trainer load_trainer(const std::string& path, const LoadOptions& options, TrainerOptions trainer_options) {
-  const KerasParts parts = io::read_keras_file(path, options);
+  KerasParts parts = io::read_keras_file(path, options);
   Model model = io::model_of(parts, options);
   const Config* compiled = parts.config.find("compile_config");
   if (!compiled || !compiled->is_dict() || compiled->as_dict().empty())

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reading ZIP archives: a checked list of members, each read whole into memory. Nothing is ever extracted to disk.
+// Reading ZIP archives: a checked list of members. A stored one is viewed where it lies, a deflated one decoded into memory. Nothing
+// is ever extracted to disk.
 #pragma once
 
 #include <map>
@@ -22,7 +23,9 @@ class ZipReader {
 
   bool has(const std::string& name) const;
   std::vector<std::string> names() const;
-  /// Decoded and checked against its size and CRC.
+  /// A member's bytes, checked against its size and CRC. Its path is "ARCHIVE: NAME".
+  Bytes open(const std::string& name) const;
+  /// The same, copied into memory.
   std::vector<std::byte> read(const std::string& name) const;
 
  private:
