@@ -24,11 +24,9 @@ const Hdf5Node* Hdf5Node::find(std::string_view path) const {
   while (!path.empty()) {
     const std::size_t slash = std::min(path.find('/'), path.size());
     const std::string_view step = path.substr(0, slash);
-    const Hdf5Node* next = nullptr;
-    for (const Hdf5Node& child : node->children)
-      if (child.name == step) next = &child;
-    if (!next) return nullptr;
-    node = next;
+    const auto next = std::lower_bound(node->children.begin(), node->children.end(), step, [](const Hdf5Node& child, std::string_view name) { return child.name < name; });
+    if (next == node->children.end() || next->name != step) return nullptr;
+    node = &*next;
     path.remove_prefix(std::min(slash + 1, path.size()));
   }
   return node;
@@ -85,6 +83,7 @@ class Reader {
     if (H5Gget_info(group, &info) < 0 || static_cast<std::int64_t>(info.nlinks) > limits_.hdf5_objects) fail(where, "the group cannot be read");
     std::vector<std::string> names;
     if (H5Literate(group, H5_INDEX_NAME, H5_ITER_INC, nullptr, collect_name, &names) < 0) fail(where, "the group cannot be read");
+    std::sort(names.begin(), names.end());
     for (const std::string& name : names) read_link(group, path + "/" + name, name, node, depth);
   }
 
@@ -165,10 +164,13 @@ class Reader {
     if (bytes > kMostAttributeBytes || bytes > file_.size()) fail(where, base::cat("claims ", bytes, " bytes"));
     std::string buffer(static_cast<std::size_t>(bytes), '\0');
     if (H5Aread(attribute, type, buffer.data()) < 0) fail(where, "cannot be read");
+    const bool padded = H5Tget_strpad(type) == H5T_STR_NULLPAD;
     Config::List list;
     for (hssize_t i = 0; i < count; ++i) {
       const char* start = buffer.data() + static_cast<std::size_t>(i) * size;
-      list.push_back(std::string(start, strnlen(start, size)));
+      std::size_t length = strnlen(start, size);
+      if (padded && std::any_of(start + length, start + size, [](char c) { return c != '\0'; })) length = size;     // a NUL inside
+      list.push_back(std::string(start, length));
     }
     return list;
   }
@@ -337,7 +339,8 @@ class Reader {
     }
     if (kind == H5T_FLOAT) {
       size_t sign, exponent, exponent_size, mantissa, mantissa_size;
-      if (H5Tget_fields(type, &sign, &exponent, &exponent_size, &mantissa, &mantissa_size) >= 0) {
+      const bool whole = H5Tget_offset(type) == 0 && H5Tget_precision(type) == 8 * size;
+      if (whole && H5Tget_fields(type, &sign, &exponent, &exponent_size, &mantissa, &mantissa_size) >= 0) {
         const size_t bias = H5Tget_ebias(type);
         const auto is = [&](size_t bytes, size_t e, size_t m, size_t b) {
           return size == bytes && sign == bytes * 8 - 1 && exponent == m && exponent_size == e && mantissa == 0 && mantissa_size == m && bias == b;

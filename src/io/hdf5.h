@@ -18,7 +18,7 @@ struct Hdf5Node {
   std::string name;                                   // of the link
   bool is_group = true;
   std::vector<std::pair<std::string, Config>> attributes;
-  std::vector<Hdf5Node> children;                     // of a group
+  std::vector<Hdf5Node> children;                     // of a group, by ascending names
   Tensor data;                                        // of a floating dataset
   std::vector<std::int64_t> integers;                 // of an integer dataset
   Shape shape;                                        // of a dataset

@@ -121,15 +121,31 @@ class Scan {
         if (heap == heaps_.end()) continue;
         const std::uint64_t length = word(at, 4), id = word(at + 12, 4);
         const auto object = heap->second.find(id);
-        if (!(length == 0 && id == 0) && (object == heap->second.end() || object->second != length))
+        const bool sound = (length == 0 && id == 0) || (object != heap->second.end() && object->second == length);
+        if (!sound && in_attribute(start + at))
           fail(start + at, "has a text whose length is not that of its object in the global heap");
       }
     }
   }
 
+  /// Whether a word lies inside what may be an attribute's message: by chance, names of a big group lie at the number that is a heap's
+  /// address. Its head (kind 12, size, flags), then a version, begin at a multiple of 8 no more than a message before it.
+  bool in_attribute(std::int64_t at) {
+    constexpr std::int64_t most = 0xffff + 8;
+    const std::int64_t first = (at > most ? at - most : 0) / 8 * 8;
+    if ((searched_ += at - first) > file_.size() * 4 + (std::int64_t{256} << 20)) fail(at, "has too many numbers that look like texts in a heap");
+    std::vector<unsigned char> before(static_cast<std::size_t>(at - first));
+    file_.read(first, std::as_writable_bytes(std::span(before)));
+    for (std::size_t i = 0; i + 9 <= before.size(); i += 8) {
+      const int kind = before[i] | before[i + 1] << 8, size = before[i + 2] | before[i + 3] << 8, version = before[i + 8];
+      if (kind == 12 && version >= 1 && version <= 3 && i + 8 + static_cast<std::size_t>(size) >= before.size() + 16) return true;
+    }
+    return false;
+  }
+
   const Bytes& file_;
   std::map<std::uint64_t, std::map<std::uint64_t, std::uint64_t>> heaps_;     // address -> object -> size
-  std::int64_t looks_ = 0;
+  std::int64_t looks_ = 0, searched_ = 0;
 };
 
 }  // namespace

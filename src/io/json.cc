@@ -146,6 +146,8 @@ class Builder final : public nlohmann::json_sax<nlohmann::json> {
 Config parse_json(std::string_view text, const std::string& path, const std::string& where, const LoadLimits& limits) {
   if (static_cast<std::int64_t>(text.size()) > limits.json_bytes)
     throw FileError(path, where, base::cat("has ", text.size(), " bytes of JSON; at most ", limits.json_bytes, " are read"));
+  if (const std::size_t at = text.find('\0'); at != std::string_view::npos)      // the parser takes it for the end
+    throw FileError(path, where, base::cat("not valid JSON at byte ", at + 1, ": a control character (NUL)"));
   const Quoted quoted = quote_python_tokens(text);
   Builder builder(path, where, limits.nesting, quoted.tokens);
   nlohmann::json::sax_parse(quoted.text, &builder);

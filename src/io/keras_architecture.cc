@@ -51,10 +51,23 @@ class ArchitectureReader {
 
   static bool is_model_class(const std::string& name) { return name == "Sequential" || name == "Functional" || name == "Model"; }
 
+  /// keras itself and, of its modules, those of layers and models, as every Keras spells them: keras.layers, tf_keras.src.engine, ...
+  static bool holds_layers(std::string_view module) {
+    if (module.starts_with("tf_")) module.remove_prefix(3);
+    if (module == "keras") return true;
+    for (const std::string_view prefix : {"keras.src.", "keras.api.", "keras."}) {
+      if (!module.starts_with(prefix)) continue;
+      module.remove_prefix(prefix.size());
+      const std::string_view first = module.substr(0, module.find('.'));
+      return first == "layers" || first == "models" || first == "engine";
+    }
+    return false;
+  }
+
   void check_module(const Config& serialized, const std::string& where) const {
     const Config* module = serialized.find("module");
     if (!module || module->is_null()) return;
-    if (!module->is_string() || (module->as_string().rfind("keras", 0) != 0 && module->as_string().rfind("tf_keras", 0) != 0))
+    if (!module->is_string() || !holds_layers(module->as_string()))
       fail(where, base::cat("comes from the module ", module->json(), ", not from Keras"));
     const Config* registered = serialized.find("registered_name");
     if (registered && !registered->is_null() && registered->json() != serialized.at("class_name").json())

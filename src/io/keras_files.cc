@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <map>
 
 #include "base/text.h"
 #include "io/isolation.h"
@@ -115,20 +116,29 @@ KerasParts from_shards(const std::string& path, const Config& index, const LoadO
   const auto merge = [](auto&& self, Hdf5Node& into, Hdf5Node&& from) -> void {
     for (auto& attribute : from.attributes)
       if (!into.attribute(attribute.first)) into.attributes.push_back(std::move(attribute));
+    std::map<std::string, std::size_t> places;
+    for (std::size_t i = 0; i < into.children.size(); ++i) places.emplace(into.children[i].name, i);
     for (Hdf5Node& child : from.children) {
-      Hdf5Node* present = nullptr;
-      for (Hdf5Node& other : into.children)
-        if (other.name == child.name) present = &other;
-      if (!present) into.children.push_back(std::move(child));
-      else self(self, *present, std::move(child));
+      const auto present = places.find(child.name);
+      if (present == places.end()) into.children.push_back(std::move(child));
+      else self(self, into.children[present->second], std::move(child));
     }
+    std::sort(into.children.begin(), into.children.end(), [](const Hdf5Node& a, const Hdf5Node& b) { return a.name < b.name; });
   };
   std::sort(shards.begin(), shards.end());
   parts.weights.emplace();
+  LoadOptions left = options;                          // of the limits, which hold for all shards together
+  const auto spend = [&](auto&& self, const Hdf5Node& node) -> void {
+    --left.limits.hdf5_objects;
+    left.limits.tensor_bytes -= static_cast<std::int64_t>(node.data.byte_size());
+    for (const Hdf5Node& child : node.children) self(self, child);
+  };
   for (const std::string& shard : shards) {
     const Bytes file = Bytes::open(folder + shard);
     parts.bytes += file.size();
-    merge(merge, *parts.weights, weights_of(decode(file, options)));
+    Hdf5Node weights = weights_of(decode(file, left));
+    spend(spend, weights);
+    merge(merge, *parts.weights, std::move(weights));
   }
   return parts;
 }

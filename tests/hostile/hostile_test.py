@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Runs the command line over the corpus of make_hostile.py and compares with its expect.json.
+"""Runs the command line over the corpora of make_hostile.py and more_hostile.py and compares with their expect.json.
 
     python hostile_test.py UPCONV [--only TEXT] [--build FOLDER]
 
@@ -110,21 +110,26 @@ def main():
     parser.add_argument("--build", help="folder of the build, for an environment with numpy and h5py")
     parser.add_argument("--only", default="", help="cases whose file holds this text")
     arguments = parser.parse_args()
+    results = [check_corpus(arguments, maker) for maker in ("make_hostile.py", "more_hostile.py")]
+    count, failed = (sum(column) for column in zip(*results))
+    print(f"{count - failed} of {count} hostile files give what they should")
+    return 1 if failed or not count else 0
+
+
+def check_corpus(arguments, maker):
+    """(cases, failed cases) of the corpus that a script makes."""
     with tempfile.TemporaryDirectory() as folder:
         root, scratch = os.path.join(folder, "corpus"), os.path.join(folder, "out")
         os.mkdir(scratch)
-        subprocess.run([sys.executable, os.path.join(FOLDER, "make_hostile.py"), root], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([sys.executable, os.path.join(FOLDER, maker), root], check=True, stdout=subprocess.DEVNULL)
         checker = Checker(os.path.abspath(arguments.program), root, scratch)
         cases = [case for case in checker.corpus["cases"] if arguments.only in case["file"]]
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
             complaints = list(pool.map(checker.check, range(len(cases)), cases))
-    failed = 0
-    for case, complaint in zip(cases, complaints):
-        if complaint:
-            failed += 1
-            print(f"FAIL {case['file']} ({case['what']}, expect {case['expect']}): {complaint}")
-    print(f"{len(cases) - failed} of {len(cases)} hostile files give what they should")
-    return 1 if failed or not cases else 0
+    failed = [(case, complaint) for case, complaint in zip(cases, complaints) if complaint]
+    for case, complaint in failed:
+        print(f"FAIL {maker} {case['file']} ({case['what']}, expect {case['expect']}): {complaint}")
+    return len(cases), len(failed)
 
 
 if __name__ == "__main__":
