@@ -156,7 +156,7 @@ class Reader {
         case Kind::attribute: attribute(node); break;
         case Kind::group: node.children.push_back(group(depth + 1)); break;
         case Kind::dataset: node.children.push_back(dataset(depth + 1)); break;
-        case Kind::leave: return load(8), node;
+        case Kind::leave: load(8); return node;
         default: refuse("a frame out of place in a group");
       }
     }

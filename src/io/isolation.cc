@@ -84,6 +84,7 @@ class Helper {
     if (input.get() < 0 || ::pipe2(ends, O_CLOEXEC) != 0) fail(base::cat("cannot be handed to a decoding process: ", std::strerror(errno)), FileError::Kind::access);
     Descriptor output(ends[1]);
     pipe_ = ends[0];
+    ::fcntl(pipe_, F_SETPIPE_SZ, 1 << 20);               // the most that any process may ask for: a sixteenth of the switches
     std::vector<std::string> words = {program, file.path()};
     for (const std::int64_t limit : {limits.tensor_bytes, limits.json_bytes, std::int64_t{limits.nesting}, limits.layers, limits.hdf5_objects, limits.zip_members,
                                      limits.inflate_ratio, limits.seconds})
