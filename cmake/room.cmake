@@ -13,6 +13,14 @@ function(upconv_room name)
   target_link_libraries(upconv_room_${name} PUBLIC ${ROOM_LINKS})
 endfunction()
 
+# A program, module or test of whole rooms: what they are compiled to, and what they link.
+function(upconv_use_rooms target)
+  foreach(room ${ARGN})
+    target_link_libraries(${target} PRIVATE upconv_room_${room})
+    target_sources(${target} PRIVATE $<TARGET_OBJECTS:upconv_room_${room}>)
+  endforeach()
+endfunction()
+
 # -ffp-contract=off: a fused multiply-add happens only where the code says so. No fast-math anywhere: results are
 # promised bit for bit. Generic tuning: -march=native/znver3 made GCC 12 spill the 6x16 tile.
 # GCC 12 sees uninitialised members in every inlined std::variant move and overlaps in string appends (GCC bugs 105593,
