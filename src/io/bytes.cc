@@ -11,17 +11,10 @@
 #include <string_view>
 
 #include "base/text.h"
+#include "io/descriptor.h"
 #include "upconv/error.h"
 
 namespace upconv::io {
-
-struct Bytes::Descriptor {
-  int fd;
-  explicit Descriptor(int fd) : fd(fd) {}
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  ~Descriptor() { ::close(fd); }
-};
 
 Bytes Bytes::open(const std::string& path) {
   if (path.find('\0') != std::string::npos) throw FileError(path, "", "a path cannot hold a zero byte", FileError::Kind::access);
@@ -67,7 +60,7 @@ void Bytes::read(std::int64_t offset, std::span<std::byte> to) const {
     return;
   }
   for (std::size_t done = 0; done < to.size();) {
-    const ssize_t got = ::pread(file_->fd, to.data() + done, to.size() - done, start_ + offset + static_cast<off_t>(done));
+    const ssize_t got = ::pread(file_->get(), to.data() + done, to.size() - done, start_ + offset + static_cast<off_t>(done));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) throw FileError(path_, base::cat("byte ", offset), std::strerror(errno), FileError::Kind::access);
     if (got == 0) throw FileError(path_, base::cat("byte ", offset), "the file became shorter while it was read");
@@ -82,7 +75,7 @@ std::vector<std::byte> Bytes::all(std::int64_t limit) const {
   return out;
 }
 
-int Bytes::descriptor() const noexcept { return file_ && !part_ ? file_->fd : -1; }
+int Bytes::descriptor() const noexcept { return file_ && !part_ ? file_->get() : -1; }
 
 Bytes Bytes::slice(std::int64_t offset, std::int64_t size, std::string path) const {
   if (offset < 0 || size < 0 || size > size_ || offset > size_ - size)

@@ -12,6 +12,8 @@
 
 namespace upconv::io {
 
+class Descriptor;
+
 class Bytes {
  public:
   /// Opens a regular file; FileError (access) for a missing file, a folder, a device or a pipe.
@@ -38,7 +40,6 @@ class Bytes {
   int descriptor() const noexcept;
 
  private:
-  struct Descriptor;
   std::string path_;
   std::int64_t start_ = 0, size_ = 0;               // in the file
   bool part_ = false;

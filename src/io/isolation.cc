@@ -15,6 +15,7 @@
 #include <cstring>
 
 #include "base/text.h"
+#include "io/descriptor.h"
 #include "io/frames.h"
 #include "upconv/error.h"
 
@@ -24,22 +25,6 @@ namespace upconv {
 namespace io {
 
 namespace {
-
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  ~Descriptor() { close(); }
-  int get() const noexcept { return fd_; }
-  void close() noexcept {
-    if (fd_ >= 0) ::close(fd_);
-    fd_ = -1;
-  }
-
- private:
-  int fd_;
-};
 
 std::string folder_of(const std::string& path) { return path.substr(0, path.rfind('/') + 1); }
 
@@ -78,13 +63,13 @@ int shared_descriptor(const Bytes& file) {
 
 class Helper {
  public:
-  Helper(const std::string& program, const Bytes& file, const LoadLimits& limits) : file_(file), seconds_(decoding_seconds(file.size(), limits)), pipe_(-1) {
+  Helper(const std::string& program, const Bytes& file, const LoadLimits& limits) : file_(file), seconds_(decoding_seconds(file.size(), limits)) {
     int ends[2];
-    Descriptor input(shared_descriptor(file));
+    const Descriptor input(shared_descriptor(file));
     if (input.get() < 0 || ::pipe2(ends, O_CLOEXEC) != 0) fail(base::cat("cannot be handed to a decoding process: ", std::strerror(errno)), FileError::Kind::access);
-    Descriptor output(ends[1]);
-    pipe_ = ends[0];
-    ::fcntl(pipe_, F_SETPIPE_SZ, 1 << 20);               // the most that any process may ask for: a sixteenth of the switches
+    const Descriptor output(ends[1]);
+    pipe_.emplace(ends[0]);
+    ::fcntl(pipe_->get(), F_SETPIPE_SZ, 1 << 20);               // the most that any process may ask for: a sixteenth of the switches
     std::vector<std::string> words = {program, file.path()};
     for (const std::int64_t limit : {limits.tensor_bytes, limits.json_bytes, std::int64_t{limits.nesting}, limits.layers, limits.hdf5_objects, limits.zip_members,
                                      limits.inflate_ratio, limits.seconds})
@@ -106,7 +91,6 @@ class Helper {
   ~Helper() {
     if (child_ > 0) ::kill(child_, SIGKILL);
     wait();
-    ::close(pipe_);
   }
 
   /// Whether its sandbox stands.
@@ -119,11 +103,11 @@ class Helper {
 
   void read(std::span<std::byte> to) {
     while (!to.empty()) {
-      pollfd ready{pipe_, POLLIN, 0};
+      pollfd ready{pipe_->get(), POLLIN, 0};
       const int polled = ::poll(&ready, 1, static_cast<int>(std::min<std::int64_t>(seconds_, 1'000'000) * 1000));
       if (polled < 0 && errno == EINTR) continue;
       if (polled == 0) fail(base::cat("the process that decodes the file was silent for ", seconds_, " seconds"));
-      const ssize_t got = ::read(pipe_, to.data(), to.size());
+      const ssize_t got = ::read(pipe_->get(), to.data(), to.size());
       if (got < 0 && errno == EINTR) continue;
       if (got <= 0) fail(ending());
       to = to.subspan(static_cast<std::size_t>(got));
@@ -148,7 +132,7 @@ class Helper {
 
   const Bytes& file_;
   std::int64_t seconds_;                               // from the last byte to the next: decoding gives none until it is done
-  int pipe_;
+  std::optional<Descriptor> pipe_;                     // its reading end
   pid_t child_ = -1;
   int status_ = 0;
 };
