@@ -14,6 +14,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "support/temp_folder.h"
 #include "upconv/error.h"
 
 namespace upconv::io {
@@ -23,28 +24,21 @@ namespace fs = std::filesystem;
 
 class AtomicFile : public testing::Test {
  protected:
-  void SetUp() override {
-    std::string pattern = testing::TempDir() + "upconv-atomic-XXXXXX";
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    folder_ = pattern;
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-
-  std::string at(const std::string& name) const { return (folder_ / name).string(); }
+  std::string at(const std::string& name) const { return folder_ / name; }
   static void write(const std::string& path, const std::string& text) { replace_file(path, std::as_bytes(std::span(text))); }
   static std::string text_of(const std::string& path) {
     std::ostringstream out;
     out << std::ifstream(path).rdbuf();
     return out.str();
   }
-  std::size_t entries() const { return static_cast<std::size_t>(std::distance(fs::directory_iterator(folder_), fs::directory_iterator())); }
+  std::size_t entries() const { return static_cast<std::size_t>(std::distance(fs::directory_iterator(folder_.path()), fs::directory_iterator())); }
   static mode_t mode_of(const std::string& path) {
     struct stat info {};
     EXPECT_EQ(::stat(path.c_str(), &info), 0);
     return info.st_mode & 07777;
   }
 
-  fs::path folder_;
+  test::TempFolder folder_;
 };
 
 TEST_F(AtomicFile, WritesNewAndReplacesOld) {
@@ -79,7 +73,7 @@ TEST_F(AtomicFile, FollowsLinks) {
 
 TEST_F(AtomicFile, RefusesWhatIsNoFile) {
   ASSERT_EQ(::mkfifo(at("pipe").c_str(), 0600), 0);
-  for (const std::string& path : {folder_.string(), at("pipe"), std::string("/dev/null"), at("missing/x"), std::string(), std::string("a\0b", 3), at(std::string(5000, 'n'))}) {
+  for (const std::string& path : {folder_.path(), at("pipe"), std::string("/dev/null"), at("missing/x"), std::string(), std::string("a\0b", 3), at(std::string(5000, 'n'))}) {
     try {
       write(path, "x");
       ADD_FAILURE() << path;

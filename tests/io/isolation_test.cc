@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Decoding in a sandboxed process: the same parts as in this one, and a FileError for whatever such a process may do wrong.
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <chrono>
 #include <cstring>
@@ -10,6 +9,7 @@
 
 #include "io/frames.h"
 #include "io/isolation.h"
+#include "support/temp_folder.h"
 #include "upconv/error.h"
 
 namespace upconv::io {
@@ -54,15 +54,11 @@ class Isolated : public testing::Test {
  protected:
   void SetUp() override {
     if (helper_path().empty()) GTEST_SKIP() << "built without libseccomp, so there is no upconv-decode";
-    std::string name = testing::TempDir() + "isolationXXXXXX";
-    ASSERT_NE(::mkdtemp(name.data()), nullptr);
-    folder_ = name;
   }
-  void TearDown() override { fs::remove_all(folder_); }
 
   /// A program in the helper's place.
   std::string script(const std::string& text) const {
-    const std::string path = folder_ + "/helper";
+    const std::string path = folder_ / "helper";
     std::ofstream(path) << "#!/bin/sh\n" << text << "\n";
     fs::permissions(path, fs::perms::owner_all);
     return path;
@@ -78,7 +74,7 @@ class Isolated : public testing::Test {
     return "no error";
   }
 
-  std::string folder_;
+  test::TempFolder folder_;
 };
 
 TEST_F(Isolated, EveryFileDecodesToTheSameParts) {
@@ -101,7 +97,7 @@ TEST_F(Isolated, BytesInMemoryDecodeToo) {
 }
 
 TEST_F(Isolated, AFilesFaultIsTheSameError) {
-  const std::string path = folder_ + "/broken.keras";
+  const std::string path = folder_ / "broken.keras";
   std::ofstream(path, std::ios::binary) << "PK\x03\x04 and nothing more";
   std::string messages[2];
   for (const Isolation isolation : {Isolation::none, Isolation::process}) {

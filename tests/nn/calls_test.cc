@@ -14,6 +14,7 @@
 #include <thread>
 
 #include "ops/conv_transpose.h"
+#include "support/ramp.h"
 #include "upconv/conv2d_transpose.h"
 #include "upconv/error.h"
 
@@ -39,12 +40,7 @@ void* mmap(void* address, std::size_t size, int protection, int flags, int file,
 namespace upconv {
 namespace {
 
-Tensor ramp(const Shape& shape, DType dtype = DType::float32) {
-  Tensor t(shape);
-  float value = 0;
-  for (float& v : t.span<float>()) v = value = value > 3 ? -3.0f : value + 0.37f;
-  return dtype == DType::float32 ? std::move(t) : t.cast(dtype);
-}
+using test::ramp;
 
 bool same(const Tensor& a, const Tensor& b) { return a.byte_size() == b.byte_size() && std::memcmp(a.bytes(), b.bytes(), a.byte_size()) == 0; }
 

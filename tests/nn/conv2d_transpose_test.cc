@@ -5,18 +5,14 @@
 #include <thread>
 
 #include "support/error_text.h"
+#include "support/ramp.h"
 #include "upconv/error.h"
 #include "upconv/upconv.h"
 
 namespace upconv {
 namespace {
 
-Tensor ramp(const Shape& shape) {
-  Tensor t(shape);
-  float value = 0;
-  for (float& v : t.span<float>()) v = std::sin(value += 0.7f);
-  return t;
-}
+using test::ramp;
 
 using test::argument_error;
 

@@ -6,18 +6,14 @@
 #include <limits>
 
 #include "nn/keras_json.h"
+#include "support/ramp.h"
 #include "upconv/error.h"
 #include "upconv/upconv.h"
 
 namespace upconv {
 namespace {
 
-Tensor ramp(const Shape& shape, DType dtype = DType::float32) {
-  Tensor t(shape);
-  float value = 0;
-  for (float& v : t.span<float>()) v = std::sin(value += 0.7f);
-  return t.cast(dtype);
-}
+using test::ramp;
 
 std::vector<float> floats(const Tensor& t) {
   const Tensor wide = t.cast(DType::float32);
