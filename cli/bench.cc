@@ -86,12 +86,13 @@ std::vector<Candidate> make_candidates(const Conv2DTranspose& layer, const Bench
   return candidates;
 }
 
-std::vector<Result> measure(const BenchShape& shape, const Options& o, int threads, int isa) {
-  const Conv2DTranspose layer = [&] {
-    Conv2DTranspose unbuilt = shape.layer(o.dtype);
-    unbuilt.build(shape.input);
-    return unbuilt;
-  }();
+Conv2DTranspose built_layer(const BenchShape& shape, const Options& o) {
+  Conv2DTranspose layer = shape.layer(o.dtype);
+  layer.build(shape.input);
+  return layer;
+}
+
+std::vector<Result> measure(const BenchShape& shape, const Conv2DTranspose& layer, const Options& o, int threads, int isa) {
   std::vector<Candidate> candidates = make_candidates(layer, shape, o);
   double peak = 0;
   for (int round = 0; round < o.rounds; ++round) {
@@ -122,7 +123,7 @@ Run measure_all(const std::vector<BenchShape>& shapes, const Options& o) {
   Progress progress("measuring", static_cast<std::int64_t>(shapes.size()));
   for (const BenchShape& shape : shapes) {
     run.copy = std::max(run.copy, copy.gbs());
-    for (Result& result : measure(shape, o, run.threads, isa)) {
+    for (Result& result : measure(shape, built_layer(shape, o), o, run.threads, isa)) {
       run.peak = std::max(run.peak, result.peak);
       run.results.push_back(std::move(result));
     }
@@ -166,15 +167,17 @@ void list_algorithms(const std::vector<BenchShape>& shapes, Options o) {
 
 /// Every algorithm of random layers against the one that the plan takes.
 void sweep(Options o) {
+  if (o.pass != "forward" || !o.algorithm.empty() || !o.shapes.empty() || !o.only.empty() || !o.json.empty() || !o.svg.empty())
+    throw ArgumentError("sweep", "--sweep measures every algorithm of random layers' forward pass and prints a report: it takes --threads, --math, --dtype, --rounds "
+                                 "and --seed, but no --pass, --algorithm, --shapes, --only, --json or --svg.");
   o.algorithm = "all";
   const int threads = default_threads(), isa = kernels::default_isa_index();
   std::vector<SweepLayer> layers;
   Progress progress("measuring", o.sweep);
   for (const BenchShape& shape : random_shapes(o.sweep, o.seed)) {
-    Conv2DTranspose layer = shape.layer(o.dtype);
-    layer.build(shape.input);
+    const Conv2DTranspose layer = built_layer(shape, o);
     SweepLayer found{.shape = shape.text(), .planned = layer.plan(shape.input, {.math = parse_math(o.math)}).algorithm(), .best = {}};
-    for (const Result& r : measure(shape, o, threads, isa)) {
+    for (const Result& r : measure(shape, layer, o, threads, isa)) {
       if (found.best.empty() || r.ms_min < found.best_seconds * 1e3) found.best = r.algorithm, found.best_seconds = r.ms_min / 1e3;
       if (r.algorithm == found.planned) found.planned_seconds = r.ms_min / 1e3;
     }

@@ -332,6 +332,12 @@ class Bench(CliTest):
             operations = products * 2 * 4 * 4 * 16 * 8 * 4
             self.assertAlmostEqual(result["gflops"], operations / result["ms_min"] * 1e-6, delta=1e-6 * result["gflops"])
 
+    def test_bench_sweeps_random_layers(self):
+        text = self.good("bench", "--sweep", "3", "--seed", "5", "--rounds", "1", "--threads", "1")
+        self.assertIn("3 random layers, seed 5: the planned algorithm is within 5 % of the best for", text)
+        self.fails(2, "--sweep", "bench", "--sweep", "3", "--pass", "dx")
+        self.fails(2, "--sweep", "bench", "--sweep", "3", "--algorithm", "winograd")
+
     def test_errors(self):
         self.fails(2, "forward pass", "bench", "--only", "page", "--pass", "dw", "--algorithm", "winograd")
         self.fails(3, "line 1", "bench", "--shapes", self.shapes("name,h\n"))
