@@ -117,6 +117,7 @@ class UPCONV_EXPORT Layer {
   /// Throws ArgumentError in Keras's words on a wrong count or shape (naming the Conv2D and torch layouts where the shapes
   /// look like one of those). All or nothing. Values are converted to the variable's dtype.
   void set_weights(std::span<const Tensor> weights);
+  void set_weights(std::vector<Tensor>&& weights);     ///< moves in those that have the variable's dtype
   /// Replaces one variable's value (same shape).
   void assign(std::size_t index, Tensor value);
   /// Drops packed copies of the weights; the next call makes them again. A training step does it when they have served.

@@ -174,10 +174,7 @@ void set_weights(const LayerWeights& weights, const std::string& path) {
       const std::int64_t unknown = Shape::unknown;
       layer->build(last ? Shape{unknown, unknown, unknown, channels} : Shape{unknown, channels, unknown, unknown});
     }
-    bool fits = values.size() == layer->variables().size();
-    for (std::size_t i = 0; fits && i < values.size(); ++i) fits = values[i].shape() == layer->variables()[i].value.shape();
-    if (!fits) return layer->set_weights(values);      // which says so in Keras's words
-    for (std::size_t i = 0; i < values.size(); ++i) layer->assign(i, std::move(values[i]));
+    layer->set_weights(std::move(values));
   } catch (const ArgumentError& e) {
     throw FileError(path, weights.where, e.what());
   }

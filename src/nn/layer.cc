@@ -41,19 +41,24 @@ std::vector<Tensor> Layer::get_weights() const {
   return weights;
 }
 
-void Layer::set_weights(std::span<const Tensor> weights) {
+void Layer::set_weights(std::span<const Tensor> weights) { set_weights(std::vector<Tensor>(weights.begin(), weights.end())); }
+
+void Layer::set_weights(std::vector<Tensor>&& weights) {
   if (weights.size() != variables_.size())
     throw ArgumentError("weights", base::cat("You called `set_weights(weights)` on layer '", name_,
                                              "' with a weight list of length ", weights.size(),
                                              ", but the layer was expecting ", variables_.size(), " weights."));
-  std::vector<Tensor> converted;
   for (std::size_t i = 0; i < weights.size(); ++i) {
     const Tensor& present = variables_[i].value;
     if (weights[i].shape() != present.shape())
       throw ArgumentError("weights", base::cat("Layer ", name_, " weight shape ", present.shape().str(),
                                                " is not compatible with provided weight shape ", weights[i].shape().str(), ".",
                                                layout_hint(present.shape(), weights[i].shape())));
-    converted.push_back(weights[i].cast(present.dtype()));
+  }
+  std::vector<Tensor> converted;                       // all, before the first is set
+  for (std::size_t i = 0; i < weights.size(); ++i) {
+    const DType dtype = variables_[i].value.dtype();
+    converted.push_back(weights[i].dtype() == dtype ? std::move(weights[i]) : weights[i].cast(dtype));
   }
   for (std::size_t i = 0; i < converted.size(); ++i) variables_[i].value = std::move(converted[i]);
   drop_packed();
