@@ -4,6 +4,7 @@
 // types are converted, computed in float32 and rounded once by ops/elementwise.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 
 namespace upconv::kernels {
@@ -22,6 +23,10 @@ enum class Activation : std::uint8_t {
 struct ActivationSpec {
   Activation function = Activation::linear;
   double a = 0, b = 0, c = 0;
+
+  bool is_linear() const noexcept { return function == Activation::linear; }
+  /// max(x, 0) and nothing else, which the tiles' epilogues do.
+  bool is_relu() const noexcept { return function == Activation::relu && a == 0 && std::isinf(b) && c == 0; }
 };
 
 /// y[i] = f(x[i]); x may equal y. `isa`: an index into isas(). Any alignment, any count; no allocation.

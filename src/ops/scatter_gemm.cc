@@ -12,7 +12,6 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <cmath>
 #include <numeric>
 #include <utility>
 
@@ -122,9 +121,7 @@ ScatterGemm<T>::ScatterGemm(const Problem& problem, const Execution& execution, 
       in_{p_.dtype, p_.geometry.data_format, p_.geometry.y.n, p_.geometry.x.n, p_.geometry.ci},
       out_{p_.dtype, p_.geometry.data_format, p_.geometry.y.o, p_.geometry.x.o, p_.geometry.co} {
   const Geometry& g = p_.geometry;
-  const kernels::ActivationSpec& f = p_.activation;
-  linear_ = f.function == kernels::Activation::linear;
-  relu_ = f.function == kernels::Activation::relu && f.a == 0 && std::isinf(f.b) && f.c == 0;
+  linear_ = p_.activation.is_linear(), relu_ = p_.activation.is_relu();
   const std::int64_t lanes = layout_.lanes;
   tasks_ = g.output_elements() == 0 ? 0 : g.n * layout_.parts * layout_.blocks;
   const std::int64_t threads = threads_worth_waking(g, e_.threads);

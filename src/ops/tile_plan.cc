@@ -12,7 +12,6 @@
 #include "ops/tile_plan.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "ops/parallel.h"
 
@@ -38,10 +37,6 @@ bool tiles_in_rows(const kernels::TileKernels<T>& kernels, std::int64_t width) {
   return width > 0 && width / base::ceil_div(width, most) >= 4;
 }
 
-bool is_relu(const kernels::ActivationSpec& f) {
-  return f.function == kernels::Activation::relu && f.a == 0 && std::isinf(f.b) && f.c == 0;
-}
-
 }  // namespace
 
 template <class T>
@@ -51,7 +46,7 @@ TilePlan<T>::TilePlan(const Problem& problem, const Execution& execution, std::s
       layout_(p_.geometry, kernels_, merge),
       in_{p_.dtype, p_.geometry.data_format, p_.geometry.y.n, p_.geometry.x.n, p_.geometry.ci},
       out_{p_.dtype, p_.geometry.data_format, p_.geometry.y.o, p_.geometry.x.o, p_.geometry.co} {
-  linear_ = p_.activation.function == kernels::Activation::linear, relu_ = is_relu(p_.activation);
+  linear_ = p_.activation.is_linear(), relu_ = p_.activation.is_relu();
   direct_ = out_.direct(dtype_of<T>) && (linear_ || relu_);
   const auto span = [](const std::vector<PhaseGroup>& groups, std::int64_t& first, std::int64_t& last, std::int64_t& reach) {
     for (const PhaseGroup& group : groups) {
@@ -169,7 +164,7 @@ bool can_merge_rows(const Problem& p, const kernels::TileKernels<T>& kernels) {
   const Geometry& g = p.geometry;
   const auto whole = [](const Axis& a) { return a.k <= a.s && a.d == 1 && a.crop == 0 && a.o == a.n * a.s; };
   return whole(g.y) && whole(g.x) && p.dtype == dtype_of<T> && g.data_format == DataFormat::channels_last &&
-         (p.activation.function == kernels::Activation::linear || is_relu(p.activation)) && tiles_in_rows(kernels, g.x.n);
+         (p.activation.is_linear() || p.activation.is_relu()) && tiles_in_rows(kernels, g.x.n);
 }
 
 /// How phases are merged, and what a sample then costs. Merging fills the lanes better, but computes blocks that the crop cuts

@@ -11,7 +11,6 @@
 // sample's geometry only, and a sum on its tile only; so no bit depends on batch, threads or blocks.
 #include <algorithm>
 #include <atomic>
-#include <cmath>
 #include <utility>
 #include <vector>
 
@@ -136,7 +135,7 @@ class WinogradPlan final : public ForwardPlan {
   static std::int64_t first_row(const WinogradWindow& w, const Tile& t) noexcept { return t.y - w.y.shifts.back(); }
   static std::int64_t first_column(const WinogradWindow& w, const Tile& t) noexcept { return t.x - w.x.shifts.back(); }
   std::int64_t block_tiles(const WinogradWindow& w) const noexcept {
-    const std::int64_t all = p_.geometry.n * w.tiles(), most = std::clamp<std::int64_t>(kBlockElements / (w.points() * (row_ + kChunkColumns + kLineElements)), kFewestTiles, kMostTiles);
+    const std::int64_t all = p_.geometry.n * w.tiles(), most = std::clamp<std::int64_t>(kBlockElements / (w.points() * (row_ + m_row_)), kFewestTiles, kMostTiles);
     return all == 0 ? 0 : base::ceil_div(all, base::ceil_div(all, most));
   }
   /// Tiles side by side whose input is staged at once.
@@ -147,8 +146,8 @@ class WinogradPlan final : public ForwardPlan {
   std::int64_t staged_elements(const WinogradWindow& w) const noexcept {
     return w.along_y.points * (staged_tiles(w) * w.along_x.outputs() + w.along_x.taps - 1) * p_.geometry.ci;
   }
-  std::int64_t v_stride(std::int64_t count) const noexcept { return count * row_ + 16; }
-  std::int64_t m_tile(const WinogradWindow& w) const noexcept { return w.points() * m_row_ + 16; }
+  std::int64_t v_stride(std::int64_t count) const noexcept { return count * row_ + kLineElements; }
+  std::int64_t m_tile(const WinogradWindow& w) const noexcept { return w.points() * m_row_ + kLineElements; }
 
   Problem p_;
   Execution e_;
@@ -172,8 +171,8 @@ WinogradPlan::WinogradPlan(const Problem& problem, const Execution& execution, s
       steps_(kernels::tile_steps(1, p_.geometry.ci)) {
   const Geometry& g = p_.geometry;
   // A line of padding keeps the points' planes, and rows of a multiple of 1024 bytes, off the same cache sets.
-  row_ = base::round_up(g.ci, 16) + (g.ci % 256 == 0 ? 16 : 0);
-  m_row_ = kChunkColumns + 16;
+  row_ = base::round_up(g.ci, kLineElements) + (g.ci % 256 == 0 ? kLineElements : 0);
+  m_row_ = kChunkColumns + kLineElements;
   double products = 0;
   std::int64_t blocks = 0;
   for (const WinogradWindow& w : layout_.windows) {
@@ -186,9 +185,7 @@ WinogradPlan::WinogradPlan(const Problem& problem, const Execution& execution, s
     if (!out_.direct(DType::float32)) results_elements_ = kernels::winograd_most_pixels * kChunkColumns;
     products += static_cast<double>(g.n * w.tiles() * w.points()) * static_cast<double>(w.phases() * g.co * g.ci);
   }
-  const kernels::ActivationSpec& f = p_.activation;
-  linear_ = f.function == kernels::Activation::linear;
-  relu_ = f.function == kernels::Activation::relu && f.a == 0 && std::isinf(f.b) && f.c == 0;
+  linear_ = p_.activation.is_linear(), relu_ = p_.activation.is_relu();
   workers_ = products < kThreadingThreshold ? 1 : std::clamp<std::int64_t>(blocks, 1, e_.threads);
   shared_bytes_ = bytes_of(layout_.bias_elements, sizeof(float)) + bytes_of(g.ci, sizeof(float));
   for (const std::int64_t elements : {v_elements_, m_elements_, staged_elements_, results_elements_}) slot_bytes_ += bytes_of(elements, sizeof(float));
