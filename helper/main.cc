@@ -31,7 +31,7 @@ LoadLimits limits_of(char** words) {
           .zip_members = number(5), .inflate_ratio = number(6), .seconds = number(7)};
 }
 
-/// The program itself, the file where an archive is read whole, everything decoded, and room for the decoders.
+/// The program itself, an archive's member where it is inflated, everything decoded, and room for the decoders.
 std::int64_t most_memory(std::int64_t file, const LoadLimits& limits) {
   const std::int64_t decoded = file > limits.tensor_bytes / std::max<std::int64_t>(1, limits.inflate_ratio) ? limits.tensor_bytes : file * limits.inflate_ratio;
   return (std::int64_t{640} << 20) + 3 * file + 2 * decoded;
