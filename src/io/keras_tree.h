@@ -16,7 +16,9 @@ struct KerasTree {
 /// callable without a name).
 KerasTree keras_tree(const Model& model);
 
-/// The layers, nested ones too, by their names joined with '/'; each layer once. The root's own name is left out.
+/// The layers, nested ones too, by their names joined with '/'; each layer once. The root's own name is left out. The tree owns
+/// those that are not the model's (inputs), so it must outlive the result.
 std::vector<std::pair<std::string, Layer*>> layers_by_path(const KerasEntry& root);
+std::vector<std::pair<std::string, Layer*>> layers_by_path(const KerasEntry&& root) = delete;
 
 }  // namespace upconv::io

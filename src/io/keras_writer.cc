@@ -47,8 +47,9 @@ void write(const std::string& path, std::span<const std::byte> bytes, const Save
 
 /// "layer/kernel" of every weight, as read_weights() names it.
 std::vector<std::pair<std::string, Model::WeightRef>> named_weights(const Model& model) {
+  const KerasTree tree = io::keras_tree(model);
   std::vector<std::pair<std::string, Model::WeightRef>> named;
-  for (const auto& [path, layer] : io::layers_by_path(io::keras_tree(model).root))
+  for (const auto& [path, layer] : io::layers_by_path(tree.root))
     for (std::size_t i = 0; i < layer->variables().size(); ++i) named.emplace_back(path + "/" + layer->variables()[i].name, Model::WeightRef{layer, i});
   return named;
 }
