@@ -20,6 +20,7 @@ endif()
 if(UPCONV_BUILD_FUZZ)
   add_subdirectory(fuzz)
 endif()
+upconv_script_test(peers_report bench/peers_report_test.py ${PROJECT_SOURCE_DIR})
 upconv_script_test(winograd_transforms kernels/winograd_transforms_test.py ${PROJECT_SOURCE_DIR})
 # What an optimising GCC makes of the register tiles; other builds spill as they like.
 upconv_script_test(spills_self_test kernels/spills_test.py --self-test)
