@@ -12,6 +12,7 @@
 
 #include "kernels/isa.h"
 #include "kernels/peak.h"
+#include "kernels/row_tiles.h"
 #include "kernels/strips.h"
 #include "kernels/tiles.h"
 #include "kernels/winograd.h"
@@ -20,7 +21,7 @@ namespace {
 
 using namespace upconv;
 
-constexpr std::int64_t depth = 256;        // products of a sum: 64 KB of panel at most, in L1 and L2 as in a layer
+constexpr std::int64_t depth = 128;        // products of a sum: 64 KB of panel at most, in L1 and L2 as in a layer
 
 double seconds_now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -81,6 +82,19 @@ void tile(benchmark::State& state, int isa, int vectors, int rows) {
 }
 
 template <class T>
+void row(benchmark::State& state, int isa, int vectors, int rows) {
+  const auto& tiles = kernels::row_tiles<T>(isa);
+  const std::int64_t columns = vectors * kernels::tile_kernels<T>(isa).lanes;
+  Lines<T> x(2 * rows * depth), panel(depth * columns), bias(columns), c(rows * columns);
+  const T* taps[] = {x.data()};
+  const auto steps = kernels::tile_steps(1, depth);
+  const kernels::RowTask<T> task{.taps = taps, .stride = depth, .steps = steps.data(), .step_count = std::ssize(steps), .panel = panel.data(),
+                                 .bias = bias.data(), .c = c.data(), .c_stride = columns, .pixels = rows, .columns = columns, .spills = false,
+                                 .relu = true};
+  measure<T>(state, 2.0 * static_cast<double>(rows * columns * depth), isa, [&] { tiles.run[vectors][rows](task, 0); });
+}
+
+template <class T>
 void strip(benchmark::State& state, int isa, int columns, int strips) {
   const auto& kernel = kernels::strip_kernels<T>(isa);
   const std::int64_t stride = depth * kernel.lanes, row = strips * kernel.lanes;
@@ -117,19 +131,17 @@ void winograd_output(benchmark::State& state, int isa, kernels::WinogradScheme s
 
 template <class T>
 void register_tiles(int isa, const std::string& name) {
-  const std::string type = std::is_same_v<T, float> ? "float32" : "float64";
+  const std::string type = (std::is_same_v<T, float> ? "float32/" : "float64/") + name + "/";
+  const auto add = [&](const std::string& kernel, auto function, int first, int second, int vectors, int rows) {
+    benchmark::RegisterBenchmark((kernel + "/" + type + std::to_string(first) + "x" + std::to_string(second)).c_str(), function, isa, vectors, rows);
+  };
   for (int vectors = 1; vectors <= kernels::tile_max_vectors; ++vectors) {
-    for (int rows = 1; rows <= kernels::tile_max_rows; ++rows) {
-      if (!kernels::tile_kernels<T>(isa).run[vectors][rows]) continue;
-      benchmark::RegisterBenchmark(("tile/" + type + "/" + name + "/" + std::to_string(rows) + "x" + std::to_string(vectors)).c_str(),
-                                   tile<T>, isa, vectors, rows);
-    }
+    for (int rows = 1; rows <= kernels::tile_kernels<T>(isa).rows[vectors]; ++rows) add("tile", tile<T>, rows, vectors, vectors, rows);
+    for (int rows = 1; rows <= kernels::row_tiles<T>(isa).rows[vectors]; ++rows) add("row", row<T>, rows, vectors, vectors, rows);
   }
   for (int columns = 1; columns <= kernels::strip_max_columns; ++columns) {
     const int strips = kernels::strip_kernels<T>(isa).strips[columns];
-    if (strips == 0) continue;
-    benchmark::RegisterBenchmark(("strip/" + type + "/" + name + "/" + std::to_string(columns) + "x" + std::to_string(strips)).c_str(), strip<T>,
-                                 isa, columns, strips);
+    if (strips > 0) add("strip", strip<T>, columns, strips, columns, strips);
   }
 }
 

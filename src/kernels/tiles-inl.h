@@ -160,7 +160,7 @@ HWY_NOINLINE void RunTile(const TileTask<T>& t) {
 }
 
 #if HWY_TARGET <= HWY_AVX3 && HWY_ARCH_X86
-constexpr int kMostRows[tile_max_vectors + 1] = {0, 8, 6, 8, 6};
+constexpr int kMostRows[tile_max_vectors + 1] = {0, 8, 8, 8, 6};
 constexpr int kMostVectors = 4;
 #else
 constexpr int kMostRows[tile_max_vectors + 1] = {0, 8, 6, 4, 0};

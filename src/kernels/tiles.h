@@ -71,8 +71,14 @@ const TileKernels<float>& tile_kernels<float>(int isa) noexcept;
 template <>
 const TileKernels<double>& tile_kernels<double>(int isa) noexcept;
 
-/// Cuts `columns` into panels (in vectors each) that cost least on these tiles for sums of `depth` products.
+/// Panels of register tiles and what they cost.
+struct TilePanels {
+  std::vector<int> vectors;    // of each panel, widest first
+  double cost;                 // cycles of all columns, a pixel and product of the depth
+};
+/// Cuts `columns` into panels that cost least for sums of `depth` products on tiles of at most heights[vectors] rows, where `run`
+/// pixels in a row are cut into tiles; 0: a tile is always full.
 template <class T>
-std::vector<int> tile_panels(const TileKernels<T>& kernels, std::int64_t columns, std::int64_t depth);
+TilePanels tile_panels(const TileKernels<T>& kernels, const int* heights, std::int64_t columns, std::int64_t depth, std::int64_t run = 0);
 
 }  // namespace upconv::kernels

@@ -71,7 +71,7 @@ template <class T>
 std::vector<Panel> cut_columns(const kernels::TileKernels<T>& kernels, std::int64_t columns, std::int64_t depth) {
   std::vector<Panel> panels;
   std::int64_t first = 0;
-  for (const int vectors : kernels::tile_panels(kernels, columns, depth)) {
+  for (const int vectors : kernels::tile_panels(kernels, kernels.rows, columns, depth).vectors) {
     const std::int64_t width = vectors * kernels.lanes;
     panels.push_back({first, std::min(width, columns - first), first * depth, vectors});
     first += width;

@@ -66,7 +66,7 @@ KernelGradient<T>::KernelGradient(const Geometry& g, DType dtype, const void* x,
                                std::clamp<std::int64_t>(std::min(kChunkElements / g.ci, kTableElements / (g.x.d == 1 ? g.y.k : g.y.k * g.x.k)),
                                                         kernels::longest_chain, kMostPixels))),
       windows_(g, dtype, dy, blocking_), scratch_(windows_.scratch()) {
-  for (const int vectors : kernels::tile_panels(tiles_, g.ci, kernels::longest_chain)) {
+  for (const int vectors : kernels::tile_panels(tiles_, tiles_.rows, g.ci, kernels::longest_chain).vectors) {
     const std::int64_t width = vectors * tiles_.lanes;
     panels_.push_back({width_, std::min(width, g.ci - width_), vectors});
     width_ += width;

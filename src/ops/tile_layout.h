@@ -33,7 +33,8 @@ struct TileUnit {
 
 template <class T>
 struct TileLayout {
-  TileLayout(const Geometry& geometry, const kernels::TileKernels<T>& kernels, Merge merge);
+  /// row_heights: the most rows of tiles that stay inside an image row, by vectors.
+  TileLayout(const Geometry& geometry, const kernels::TileKernels<T>& kernels, const int* row_heights, Merge merge);
 
   /// Packs panel number `panel`, counted over all units, of kernel (kh,kw,co,ci).
   void pack(const kernels::StripKernels<T>& kernels, const void* kernel, DType dtype, std::int64_t panel, T* packed) const noexcept;
@@ -44,12 +45,17 @@ struct TileLayout {
   /// Multiply-adds of one sample that the tiles do, padding columns and cut blocks included.
   double work() const noexcept;
 
+ private:
+  bool rows_pay(const kernels::TileKernels<T>& kernels, const int* row_heights) const;
+
+ public:
   Geometry g;
   std::int64_t lanes;
   Merge merge;
   std::vector<PhaseGroup> rows, columns;
   std::vector<TileUnit> units;
   std::vector<std::int64_t> bias_phases;   // the padded bias: stretches of so many times the bias
+  bool in_rows = false;                    // tiles stay inside image rows, and taps above and below the image cost nothing
   std::int64_t packed_elements = 0, bias_elements = 0, panel_count = 0, most_taps = 0;
 };
 

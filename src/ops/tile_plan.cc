@@ -12,6 +12,7 @@
 #include "ops/tile_plan.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "ops/parallel.h"
 
@@ -27,14 +28,32 @@ constexpr std::int64_t kNearInput = 1 << 20;            // bytes: a larger one h
 constexpr std::int64_t kMostPixels = 2048;
 constexpr std::int64_t kCarriedPixels = 128;            // of a block whose long panels are read in stretches
 constexpr std::int64_t kLongPanel = 65536;              // bytes of one vector of it
-constexpr std::int64_t kPaddedChannels = 32;            // so few of them are copied with zeros on both sides of a row
+constexpr std::int64_t kPaddedChannels = 64;            // so few, or an input so near, are copied with zeros on both sides of a row:
+                                                        // 14x14x64 -> 32 k3s2 1.10 x, 128x128x128 -> 64 k3s2 0.96 x
 constexpr std::int64_t kStagedBytes = 128 << 10, kTableBytes = 96 << 10;   // of a thread's scratch
 
-/// Tiles stay inside image rows of `width` blocks unless that makes them short.
+/// Sums go straight to their place in y.
 template <class T>
-bool tiles_in_rows(const kernels::TileKernels<T>& kernels, std::int64_t width) {
-  const std::int64_t most = kernels.rows[std::min(2, kernels.vectors)];
-  return width > 0 && width / base::ceil_div(width, most) >= 4;
+bool stores_directly(const Problem& p) {
+  return p.dtype == dtype_of<T> && (p.geometry.data_format == DataFormat::channels_last || p.geometry.co == 1) &&
+         (p.activation.is_linear() || p.activation.is_relu());
+}
+
+/// Rows copied with zeros on both sides lie evenly spaced under every tap; a panel is then read once a row.
+template <class T>
+bool copies_rows(const Geometry& g, std::int64_t lanes) {
+  const std::int64_t element = sizeof(T), taps = base::ceil_div(g.y.k, g.y.s) * base::ceil_div(g.x.k, g.x.s);
+  if (g.ci <= kPaddedChannels) return true;
+  return g.y.n * g.x.n * g.ci * element <= kNearInput && taps * g.ci * lanes * element <= kLongPanel / 2;   // 32x24x256 -> 256 k4s2 with 64 KB: 0.86 x
+}
+
+/// The most rows of tiles inside image rows, by vectors: those of row tiles where pixels lie evenly spaced under every tap.
+template <class T>
+const int* row_heights(const Problem& p, int isa) {
+  const Geometry& g = p.geometry;
+  const bool staged = p.dtype != dtype_of<T> || g.data_format != DataFormat::channels_last;
+  const bool even = staged || g.x.k <= g.x.s || copies_rows<T>(g, kernels::tile_kernels<T>(isa).lanes);
+  return stores_directly<T>(p) && even ? kernels::row_tiles<T>(isa).rows : kernels::tile_kernels<T>(isa).rows;
 }
 
 }  // namespace
@@ -43,11 +62,10 @@ template <class T>
 TilePlan<T>::TilePlan(const Problem& problem, const Execution& execution, std::size_t algorithm, std::string reason, Merge merge)
     : p_(problem), e_(execution), algorithm_(algorithm), reason_(std::move(reason)), kernels_(kernels::tile_kernels<T>(e_.isa)),
       row_tiles_(kernels::row_tiles<T>(e_.isa)),
-      layout_(p_.geometry, kernels_, merge),
+      layout_(p_.geometry, kernels_, row_heights<T>(p_, e_.isa), merge),
       in_{p_.dtype, p_.geometry.data_format, p_.geometry.y.n, p_.geometry.x.n, p_.geometry.ci},
       out_{p_.dtype, p_.geometry.data_format, p_.geometry.y.o, p_.geometry.x.o, p_.geometry.co} {
-  linear_ = p_.activation.is_linear(), relu_ = p_.activation.is_relu();
-  direct_ = out_.direct(dtype_of<T>) && (linear_ || relu_);
+  linear_ = p_.activation.is_linear(), relu_ = p_.activation.is_relu(), direct_ = stores_directly<T>(p_);
   const auto span = [](const std::vector<PhaseGroup>& groups, std::int64_t& first, std::int64_t& last, std::int64_t& reach) {
     for (const PhaseGroup& group : groups) {
       first = &group == groups.data() ? group.first_block : std::min(first, group.first_block);
@@ -57,8 +75,8 @@ TilePlan<T>::TilePlan(const Problem& problem, const Execution& execution, std::s
   };
   span(layout_.rows, y_first_, y_last_, y_reach_);
   span(layout_.columns, x_first_, x_last_, x_reach_);
-  by_rows_ = tiles_in_rows(kernels_, x_last_ - x_first_);
-  padded_ = direct_ && by_rows_ && x_reach_ > 0 && in_.c <= kPaddedChannels;
+  by_rows_ = layout_.in_rows;
+  padded_ = direct_ && by_rows_ && x_reach_ > 0 && copies_rows<T>(p_.geometry, kernels_.lanes);
   choose_blocks();
   const std::int64_t threads = threads_worth_waking(p_.geometry, e_.threads);
   const std::int64_t blocks = blocking_.count();
@@ -160,11 +178,10 @@ namespace {
 
 /// Whether columns of several output rows can be computed at once: pixels go straight from x to y, and the crop cuts no block.
 template <class T>
-bool can_merge_rows(const Problem& p, const kernels::TileKernels<T>& kernels) {
+bool can_merge_rows(const Problem& p) {
   const Geometry& g = p.geometry;
   const auto whole = [](const Axis& a) { return a.k <= a.s && a.d == 1 && a.crop == 0 && a.o == a.n * a.s; };
-  return whole(g.y) && whole(g.x) && p.dtype == dtype_of<T> && g.data_format == DataFormat::channels_last &&
-         (p.activation.is_linear() || p.activation.is_relu()) && tiles_in_rows(kernels, g.x.n);
+  return whole(g.y) && whole(g.x) && g.data_format == DataFormat::channels_last && stores_directly<T>(p);
 }
 
 /// How phases are merged, and what a sample then costs. Merging fills the lanes better, but computes blocks that the crop cuts
@@ -173,13 +190,14 @@ template <class T>
 std::pair<Merge, double> best_merge(const Problem& p, int isa, std::size_t algorithm) {
   const kernels::TileKernels<T>& kernels = kernels::tile_kernels<T>(isa);
   const auto work = [&](Merge merge) {
-    const TileLayout<T> layout(p.geometry, kernels, merge);
+    const TileLayout<T> layout(p.geometry, kernels, row_heights<T>(p, isa), merge);
+    if (merge == Merge::both && !layout.in_rows) return std::numeric_limits<double>::infinity();
     return std::max(layout.work(), reading_work(static_cast<double>(layout.packed_elements)));
   };
   std::pair<Merge, double> best{Merge::columns, work(Merge::columns)};
   if (algorithm != kTileGemm)
     if (const double none = work(Merge::none); best.second >= 0.97 * none) best = {Merge::none, none};
-  if (can_merge_rows<T>(p, kernels))
+  if (can_merge_rows<T>(p))
     if (const double both = work(Merge::both); both < 0.87 * best.second) best = {Merge::both, both};
   return best;
 }

@@ -31,7 +31,7 @@ class WinogradGradient {
       : g(geometry), e(execution), tiles(geometry, choice.y, choice.x, execution.isa),
         kernels_(kernels::tile_kernels<float>(execution.isa)), zeros({geometry.x.s * geometry.co + geometry.ci + 64}),
         scratch(Tensor::uninitialized({execution.threads * static_cast<std::int64_t>(tiles.window_scratch())})) {
-    for (const int vectors : kernels::tile_panels(kernels_, g.ci, tiles.depth)) {
+    for (const int vectors : kernels::tile_panels(kernels_, kernels_.rows, g.ci, tiles.depth).vectors) {
       const std::int64_t vector_width = vectors * kernels_.lanes;
       panels.push_back({width, std::min(vector_width, g.ci - width), vector_width, vectors});
       width += vector_width;

@@ -52,7 +52,7 @@ WinogradLayout::WinogradLayout(const Geometry& geometry, std::vector<WinogradWin
   for (const WinogradWindow& w : windows) {
     WinogradColumns c;
     c.columns = w.phases() * g_.co;
-    c.panels = kernels::tile_panels(kernels, c.columns, g_.ci);
+    c.panels = kernels::tile_panels(kernels, kernels.rows, c.columns, g_.ci).vectors;
     for (const int vectors : c.panels) c.width += vectors * lanes_;
     c.packed = packed_elements, c.bias = bias_elements;
     packed_elements = base::checked_add(packed_elements, base::checked_mul(w.points() * c.width, g_.ci, "packed kernel size"));
