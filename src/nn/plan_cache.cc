@@ -32,25 +32,25 @@ PlannedCall PlanCache::get(const Shape& input, const ConvTransposeGeometry& geom
 
   const std::lock_guard lock(mutex_);
   PlannedCall call;
-  const auto plan = std::find_if(plans_.begin(), plans_.end(), [&](const Plan& p) {
+  auto plan = std::find_if(plans_.begin(), plans_.end(), [&](const Plan& p) {
     return p.input == input && p.dtype == dtype && same(p.activation, activation) && same(p.execution, execution);
   });
-  if (plan != plans_.end()) {
-    call.plan = plan->plan;
-  } else {
+  if (plan == plans_.end()) {
     ops::Problem problem{ops::make_geometry(input, kernel.shape(), geometry), dtype, bias != nullptr, activation};
-    call.plan = ops::ForwardPlan::make(problem, execution);
+    auto made = ops::ForwardPlan::make(problem, execution);
     if (plans_.size() == kMostPlans) plans_.erase(plans_.begin());
-    plans_.push_back({input, dtype, activation, execution, call.plan});
+    std::string key = made->packing_key() + std::string(name_of(dtype));
+    plans_.push_back({input, dtype, activation, execution, std::move(made), std::move(key)});
+    plan = plans_.end() - 1;
   }
-  const std::string key = call.plan->packing_key() + std::string(name_of(dtype));
-  const auto packed = std::find_if(packed_.begin(), packed_.end(), [&](const Packed& p) { return p.key == key; });
+  call.plan = plan->plan;
+  const auto packed = std::find_if(packed_.begin(), packed_.end(), [&](const Packed& p) { return p.key == plan->packing_key; });
   if (packed != packed_.end()) {
     call.packed = packed->packed;
   } else {
     const bool direct = kernel.dtype() == compute && compute == dtype;
     call.packed = call.plan->pack(direct ? kernel.bytes() : as_computed(kernel, compute, dtype).bytes());
-    packed_.push_back({key, call.packed});
+    packed_.push_back({plan->packing_key, call.packed});
   }
   if (!bias) return call;
   const auto cast = std::find_if(biases_.begin(), biases_.end(), [&](const Bias& b) { return b.dtype == dtype; });

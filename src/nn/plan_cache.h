@@ -32,6 +32,7 @@ class PlanCache {
     kernels::ActivationSpec activation;
     ExecutionOptions execution;
     std::shared_ptr<const ops::ForwardPlan> plan;
+    std::string packing_key;
   };
   struct Packed {
     std::string key;
