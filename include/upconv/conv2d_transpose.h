@@ -103,6 +103,9 @@ class UPCONV_EXPORT Conv2DTranspose final : public Layer {
 
   void drop_packed() const noexcept override;
 
+ protected:
+  void rewrite(const std::function<void()>& write) override;   ///< no call packs meanwhile
+
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;

@@ -115,11 +115,11 @@ class UPCONV_EXPORT Layer {
   virtual std::span<const Variable> variables() const noexcept { return variables_; }
   std::vector<Tensor> get_weights() const;
   /// Throws ArgumentError in Keras's words on a wrong count or shape (naming the Conv2D and torch layouts where the shapes
-  /// look like one of those). All or nothing. Values are converted to the variable's dtype.
+  /// look like one of those). All or nothing. Values are converted to the variable's dtype and copied into its memory, which
+  /// lives as long as the layer: a call that runs meanwhile computes with old weights, new ones or a mixture.
   void set_weights(std::span<const Tensor> weights);
-  void set_weights(std::vector<Tensor>&& weights);     ///< moves in those that have the variable's dtype
-  /// Replaces one variable's value (same shape).
-  void assign(std::size_t index, Tensor value);
+  /// Sets one variable's value (same shape), converted to its dtype.
+  void assign(std::size_t index, ConstTensorView value);
   /// Drops packed copies of the weights; the next call makes them again. A training step does it when they have served.
   virtual void drop_packed() const noexcept {}
   std::int64_t count_params() const;                                ///< throws StateError before build, in Keras's words
@@ -137,6 +137,8 @@ class UPCONV_EXPORT Layer {
   Layer(const Layer&) = default;
   Layer(Layer&&) noexcept = default;
   Config base_config() const;                          ///< name, trainable, dtype
+  /// Runs `write`, which changes the variables' values, and drops what was packed from them.
+  virtual void rewrite(const std::function<void()>& write) { write(); }
 
   std::string name_;
   bool trainable_ = true, built_ = false;

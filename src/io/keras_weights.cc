@@ -174,7 +174,7 @@ void set_weights(const LayerWeights& weights, const std::string& path) {
       const std::int64_t unknown = Shape::unknown;
       layer->build(last ? Shape{unknown, unknown, unknown, channels} : Shape{unknown, channels, unknown, unknown});
     }
-    layer->set_weights(std::move(values));
+    layer->set_weights(values);
   } catch (const ArgumentError& e) {
     throw FileError(path, weights.where, e.what());
   }

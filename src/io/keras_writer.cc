@@ -81,7 +81,7 @@ void load_npz(Model& model, const std::string& path, const LoadOptions& options)
       throw FileError(path, name, base::cat("has the shape ", it->second.shape().str(), "; the model's weight has ", ref.variable().value.shape().str()));
   }
   if (arrays.size() != named.size()) throw FileError(path, "", base::cat("holds ", arrays.size(), " arrays; the model has ", named.size(), " weights"));
-  for (const auto& [name, ref] : named) ref.layer->assign(ref.index, arrays.at(name).cast(ref.variable().value.dtype()));
+  for (const auto& [name, ref] : named) ref.layer->assign(ref.index, arrays.at(name));
 }
 
 }  // namespace
@@ -136,7 +136,7 @@ void load_weights(Model& model, const std::string& path, const LoadOptions& opti
   try {
     for (const io::LayerWeights& layer : weights) io::set_weights(layer, path);
   } catch (...) {
-    for (std::size_t i = 0; i < refs.size(); ++i) refs[i].layer->assign(refs[i].index, std::move(before[i]));
+    for (std::size_t i = 0; i < refs.size(); ++i) refs[i].layer->assign(refs[i].index, before[i]);
     throw;
   }
 }

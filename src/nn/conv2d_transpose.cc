@@ -97,7 +97,8 @@ std::int64_t Conv2DTranspose::filters() const noexcept { return impl_->filters; 
 Size2 Conv2DTranspose::kernel_size() const noexcept { return impl_->kernel_size; }
 const Conv2DTransposeOptions& Conv2DTranspose::options() const noexcept { return impl_->options; }
 const Regularizer& Conv2DTranspose::activity_regularizer() const noexcept { return impl_->options.activity_regularizer; }
-void Conv2DTranspose::drop_packed() const noexcept { impl_->cache.drop_packed(); }
+void Conv2DTranspose::drop_packed() const noexcept { impl_->cache.drop_packed([] {}); }
+void Conv2DTranspose::rewrite(const std::function<void()>& write) { impl_->cache.drop_packed(write); }
 
 const Tensor& Conv2DTranspose::kernel() const {
   if (!built_) throw StateError(base::cat("The layer '", name_, "' is not built, so it has no kernel yet. Call build(input_shape)."));

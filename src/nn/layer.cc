@@ -41,9 +41,7 @@ std::vector<Tensor> Layer::get_weights() const {
   return weights;
 }
 
-void Layer::set_weights(std::span<const Tensor> weights) { set_weights(std::vector<Tensor>(weights.begin(), weights.end())); }
-
-void Layer::set_weights(std::vector<Tensor>&& weights) {
+void Layer::set_weights(std::span<const Tensor> weights) {
   if (weights.size() != variables_.size())
     throw ArgumentError("weights", base::cat("You called `set_weights(weights)` on layer '", name_,
                                              "' with a weight list of length ", weights.size(),
@@ -55,26 +53,21 @@ void Layer::set_weights(std::vector<Tensor>&& weights) {
                                                " is not compatible with provided weight shape ", weights[i].shape().str(), ".",
                                                layout_hint(present.shape(), weights[i].shape())));
   }
-  std::vector<Tensor> converted;                       // all, before the first is set
-  for (std::size_t i = 0; i < weights.size(); ++i) {
-    const DType dtype = variables_[i].value.dtype();
-    converted.push_back(weights[i].dtype() == dtype ? std::move(weights[i]) : weights[i].cast(dtype));
-  }
-  for (std::size_t i = 0; i < converted.size(); ++i) variables_[i].value = std::move(converted[i]);
-  drop_packed();
+  rewrite([&] {
+    for (std::size_t i = 0; i < weights.size(); ++i) convert(weights[i], variables_[i].value);
+  });
 }
 
-void Layer::assign(std::size_t index, Tensor value) {
+void Layer::assign(std::size_t index, ConstTensorView value) {
   if (index >= variables_.size())
     throw ArgumentError("index", base::cat("Layer '", name_, "' has ", variables_.size(), " weights. Received: index=", index));
   Variable& variable = variables_[index];
-  if (value.shape() != variable.value.shape())
+  if (value.shape != variable.value.shape())
     throw ArgumentError("value", base::cat("The shape of the target variable and the shape of the target value in "
                                            "`variable.assign(value)` must match. variable.shape=", variable.value.shape().str(),
-                                           ", Received: value.shape=", value.shape().str(), ". Target variable: ", variable.path,
-                                           layout_hint(variable.value.shape(), value.shape())));
-  variable.value = value.dtype() == variable.value.dtype() ? std::move(value) : value.cast(variable.value.dtype());
-  drop_packed();
+                                           ", Received: value.shape=", value.shape.str(), ". Target variable: ", variable.path,
+                                           layout_hint(variable.value.shape(), value.shape)));
+  rewrite([&] { convert(value, variable.value); });
 }
 
 std::int64_t Layer::count_params() const {

@@ -115,7 +115,7 @@ void Optimizer::Impl::apply(const std::vector<Model::WeightRef>& weights, std::v
   average(targets);
   for (OptimizerTarget& t : targets) {
     t.layer->variables()[t.index].constraint.project(t.value);
-    t.layer->assign(t.index, std::move(t.value));
+    t.layer->assign(t.index, t.value);
   }
   ++raw_step;
 }

@@ -63,8 +63,9 @@ PlannedCall PlanCache::get(const Shape& input, const ConvTransposeGeometry& geom
   return call;
 }
 
-void PlanCache::drop_packed() {
+void PlanCache::drop_packed(const std::function<void()>& write) {
   const std::lock_guard lock(mutex_);
+  write();
   packed_.clear();
   biases_.clear();
 }

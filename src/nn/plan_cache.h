@@ -2,6 +2,7 @@
 // A layer's plans, packed kernels and cast bias: made on first use, shared by threads, dropped when a weight changes.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -23,7 +24,8 @@ class PlanCache {
   /// kernel and bias are the variables; they are rounded to `compute` first and then widened to `dtype`, the problem's.
   PlannedCall get(const Shape& input, const ConvTransposeGeometry& geometry, DType dtype, const kernels::ActivationSpec& activation,
                   const Tensor& kernel, const Tensor* bias, DType compute, const ExecutionOptions& execution);
-  void drop_packed();
+  /// Runs `write`, which changes the variables, while no call packs them.
+  void drop_packed(const std::function<void()>& write);
 
  private:
   struct Plan {

@@ -234,7 +234,7 @@ void Trainer::Impl::share_weights() {
   for (const Model::WeightRef& ref : model.weights()) {
     Tensor value = ref.variable().value;
     options.communicator->broadcast(value);
-    ref.layer->assign(ref.index, std::move(value));
+    ref.layer->assign(ref.index, value);
   }
   compare_ranks();
 }

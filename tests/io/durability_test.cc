@@ -89,7 +89,7 @@ using Files = std::map<std::string, std::string>;
 void fill(const Model::WeightRef& ref, float value) {
   Tensor tensor(ref.variable().value.shape());
   std::fill_n(tensor.data<float>(), tensor.elements(), value);
-  ref.layer->assign(ref.index, std::move(tensor));
+  ref.layer->assign(ref.index, tensor);
 }
 
 Model model_of(float value) {

@@ -29,7 +29,7 @@ Model big() {
   for (const Model::WeightRef& ref : model.weights()) {
     Tensor value(ref.variable().value.shape());
     for (float& element : value.span<float>()) element = static_cast<float>((state = state * 1664525u + 1013904223u) >> 29);
-    ref.layer->assign(ref.index, std::move(value));
+    ref.layer->assign(ref.index, value);
   }
   return model;
 }

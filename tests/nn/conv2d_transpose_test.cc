@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cmath>
+#include <cstring>
 #include <thread>
+#include <utility>
 
 #include "support/error_text.h"
 #include "support/ramp.h"
@@ -151,6 +154,32 @@ TEST(Conv2DTranspose, GradientsAgreeWithCentralDifferences) {
         EXPECT_NEAR(g.weights[w].data<double>()[i], (moved(kStep) - moved(-kStep)) / (2 * kStep), 1e-7) << activation;
       }
   }
+}
+
+TEST(Conv2DTranspose, CallsMeetTheOldWeightsOrTheNewWhileTheyAreSet) {
+  Conv2DTranspose layer(32, 3, {.strides = 2, .padding = "same"});
+  const Tensor x = ramp({1, 8, 8, 32});
+  layer(x);
+  const std::vector<Tensor> weights[] = {layer.get_weights(), {ramp({3, 3, 32, 32}), ramp({32})}};
+  Tensor expected[2];
+  for (int i : {1, 0}) layer.set_weights(weights[i]), expected[i] = layer(x);
+  const auto is = [&](const Tensor& y, int i) { return std::memcmp(y.bytes(), expected[i].bytes(), y.byte_size()) == 0; };
+  std::atomic<bool> done{false};
+  std::atomic<int> calls{0}, torn{0};
+  std::vector<std::thread> callers;
+  for (int t = 0; t < 2; ++t)
+    callers.emplace_back([&] {
+      while (!done || calls < 100) {
+        const Tensor y = std::as_const(layer)(x);
+        ++calls, torn += !is(y, 0) && !is(y, 1);
+      }
+    });
+  for (int i = 0; i < 200 || calls < 100; ++i) layer.set_weights(weights[i % 2]);
+  done = true;
+  for (std::thread& caller : callers) caller.join();
+  EXPECT_EQ(torn, 0);
+  layer.set_weights(weights[1]);
+  EXPECT_TRUE(is(layer(x), 1));
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 import concurrent.futures
 import copy
 import pickle
+import threading
 
 import numpy as np
 import pytest
@@ -283,6 +284,48 @@ def test_threads_agree_and_the_gil_is_free():
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         for y in pool.map(layer, [x] * 16):
             np.testing.assert_array_equal(y, expected)
+
+
+def test_weights_set_while_other_threads_call():
+    layer = Conv2DTranspose(32, 3, 2, padding="same")
+    x = np.random.default_rng(4).normal(size=(1, 12, 12, 32)).astype("float32")
+    dy, tape = layer.forward(x)
+    first = layer.get_weights()
+    second = [2 * w + 1 for w in first]
+    layer.set_weights(second)
+    expected = [dy, layer(x)]
+    stop = threading.Event()
+
+    def calls():
+        count = 0
+        while not stop.is_set() or count < 20:
+            y = layer(x)
+            assert any(np.array_equal(y, e) for e in expected)
+            assert np.isfinite(layer.backward(dy, tape).input).all()
+            count += 1
+
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        running = [pool.submit(calls) for _ in range(3)]
+        for i in range(200):
+            layer.set_weights([first, second][i % 2])
+        layer.kernel.assign(second[0])
+        stop.set()
+        for future in running:
+            future.result()
+
+
+def test_threads_that_build_a_layer_together():
+    for _ in range(20):
+        layer = Conv2DTranspose(8, 3, kernel_initializer=lambda shape, dtype=None: np.ones(shape, dtype))
+        barrier = threading.Barrier(4)
+
+        def call(_):
+            barrier.wait()
+            return layer(np.ones((1, 4, 4, 8), "float32"))
+
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            for y in pool.map(call, range(4)):
+                np.testing.assert_array_equal(y, layer(np.ones((1, 4, 4, 8), "float32")))
 
 
 def test_values_by_themselves():
