@@ -132,11 +132,13 @@ double TileLayout<T>::work() const noexcept {
     // Panels of one vector have too few accumulators and load as much as they multiply; over whole rows less so.
     const double narrow = unit.taps > 1 ? 1.25 : 1.1;
     for (const TilePanel& panel : unit.panels) width += static_cast<double>(panel.vectors * lanes) * (panel.vectors == 1 ? narrow : 1.0);
-    double cost = width * (static_cast<double>(unit.taps * g.ci) + 4.0);   // 4: a tile's fixed cost, per pixel and column
-    const std::int64_t row = x.phases * g.co;                              // 4 again: storing a part of a vector
+    double fixed = 4.0 * width;                                            // of a tile, per pixel and column
+    const std::int64_t row = x.phases * g.co;                              // storing a part of a vector
     for (std::int64_t end = row; end < y.phases * row; end += row)
-      if (end % lanes != 0) cost += 2 * 4.0 * static_cast<double>(lanes);
-    products += cost * static_cast<double>((y.last_block - y.first_block) * (x.last_block - x.first_block));
+      if (end % lanes != 0) fixed += 2 * 4.0 * static_cast<double>(lanes);
+    const auto all = blocks_of(y) * static_cast<std::int64_t>(y.shifts.size()), met = in_rows ? live_pairs(y, g.y.n) : all;
+    products += static_cast<double>(blocks_of(x)) * (width * static_cast<double>(met * static_cast<std::int64_t>(x.shifts.size()) * g.ci) +
+                                                     fixed * static_cast<double>(blocks_of(y)));
   }
   return products;
 }

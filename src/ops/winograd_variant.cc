@@ -17,7 +17,7 @@ using kernels::WinogradScheme;
 // Fitted to 200 random layers on Zen 5, AVX-512 and AVX2, as multiply-adds that the model of the direct algorithms counts: a
 // product; a value that a transform reads or writes at a point, and the transform of a tile's outputs of one phase, times the
 // lanes, since transforms wait for loads and stores, not for arithmetic.
-constexpr double kProduct = 0.92, kInput = 1.15, kOutput = 1.6, kCall = 210;
+constexpr double kProduct = 0.88, kInput = 1.05, kOutput = 1.45, kCall = 210;
 
 /// Taps side by side, one at least, and pixels for more than one of them: what a scheme can serve.
 bool serves(const PhaseGroup& group, const Axis& axis) {
