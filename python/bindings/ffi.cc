@@ -6,6 +6,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <functional>
+#include <limits>
 #include <mutex>
 
 #include "module.h"
@@ -85,13 +86,14 @@ ffi::Error guarded(F f) {
 }
 
 ffi::Error forward(ffi::ThreadPool pool, ffi::AnyBuffer x, ffi::AnyBuffer kernel, ffi::AnyBuffer bias, ffi::Result<ffi::AnyBuffer> y,
-                   ffi::Span<const std::int64_t> geometry) {
+                   ffi::Span<const std::int64_t> geometry, bool relu) {
   return guarded([&] {
     const Call call(geometry, pool);
     ops::Problem problem;
     problem.geometry = ops::make_geometry(shape_of_buffer(x), shape_of_buffer(kernel), call.geometry);
     problem.dtype = dtype_of_buffer(x);
     problem.has_bias = bias.element_count() > 0;
+    if (relu) problem.activation = {kernels::Activation::relu, 0, std::numeric_limits<double>::infinity(), 0};
     const auto plan = ops::ForwardPlan::make(problem, call.execution, true);
     const Tensor workspace = Tensor::uninitialized({static_cast<std::int64_t>(plan->unpacked_workspace_bytes() / 4) + 1});
     plan->run_unpacked(x.untyped_data(), kernel.untyped_data(), problem.has_bias ? bias.untyped_data() : nullptr, y->untyped_data(),
@@ -119,7 +121,7 @@ ffi::Error kernel_gradient(ffi::ThreadPool pool, ffi::AnyBuffer x, ffi::AnyBuffe
 
 XLA_FFI_DEFINE_HANDLER(kForward, forward,
                        ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Arg<ffi::AnyBuffer>().Arg<ffi::AnyBuffer>().Arg<ffi::AnyBuffer>().Ret<ffi::AnyBuffer>()
-                           .Attr<ffi::Span<const std::int64_t>>("geometry"));
+                           .Attr<ffi::Span<const std::int64_t>>("geometry").Attr<bool>("relu"));
 XLA_FFI_DEFINE_HANDLER(kInputGradient, input_gradient,
                        ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Arg<ffi::AnyBuffer>().Arg<ffi::AnyBuffer>().Ret<ffi::AnyBuffer>()
                            .Attr<ffi::Span<const std::int64_t>>("geometry"));

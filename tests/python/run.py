@@ -27,4 +27,9 @@ live = os.path.join(folder, "test_live_keras.py")           # in a process of it
 pytest = [interpreter, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
 codes = [subprocess.run([*pytest, folder, "--ignore", live], env=environment, cwd=build).returncode,
          subprocess.run([*pytest, "-s", live], env=environment, cwd=build).returncode]
+for backend in ("tensorflow", "torch"):                      # each in a process of its own, where it is installed
+    if subprocess.run([interpreter, "-c", f"import {backend}"], capture_output=True).returncode != 0:
+        print(f"skipped: upconv.keras under {backend}, which is not installed")
+        continue
+    codes.append(subprocess.run([*pytest, os.path.join(folder, f"test_{backend}.py")], env={**environment, "KERAS_BACKEND": backend}, cwd=build).returncode)
 sys.exit(max(codes))

@@ -58,6 +58,23 @@ def test_values_and_gradients_under_jit():
     close(jax.jit(jax.grad(loss(ours), argnums=(0, 1, 2)))(X, K, B), jax.grad(loss(truth), argnums=(0, 1, 2))(X, K, B))
 
 
+def test_relu_is_computed_inside_the_foreign_function():
+    def with_relu(x, k, b):
+        return conv_transpose(x, k, b, GEOMETRY, relu=True)
+
+    def relu_of_truth(x, k, b):
+        return jax.nn.relu(truth(x, k, b))
+
+    close(jax.jit(with_relu)(X, K, B), relu_of_truth(X, K, B))
+    close(jax.jit(jax.grad(loss(with_relu), argnums=(0, 1, 2)))(X, K, B), jax.grad(loss(relu_of_truth), argnums=(0, 1, 2))(X, K, B))
+    xs = np.stack([X, 2 * X])
+    close(jax.vmap(with_relu, (0, None, None))(xs, K, B), jax.vmap(relu_of_truth, (0, None, None))(xs, K, B))
+    layer = upconv.keras.Conv2DTranspose(7, 3, 2, "same", activation="relu")
+    layer.build(X.shape)
+    compiled = jax.jit(lambda v, x: layer.stateless_call(v, [], x)[0]).lower([v.value for v in layer.trainable_variables], X).compile().as_text()
+    assert "upconv_forward" in compiled and "maximum" not in compiled
+
+
 def test_vmap_over_every_argument():
     xs, ks, bs = np.stack([X, 2 * X]), np.stack([K, K + 1, K - 1])[:2], np.stack([B, B + 1])
     for axes, arguments in (((0, None, None), (xs, K, B)), ((None, 0, None), (X, ks, B)), ((0, 0, 0), (xs, ks, bs)), ((None, None, 0), (X, K, bs))):

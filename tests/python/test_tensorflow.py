@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""upconv inside Keras on TensorFlow, where it is installed: values, gradients, fit. Run on its own: KERAS_BACKEND=tensorflow."""
+"""upconv inside Keras on TensorFlow, where it is installed: values, gradients, fit. In a process of its own: KERAS_BACKEND=tensorflow."""
 import os
 
 import numpy as np

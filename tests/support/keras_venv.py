@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A Python with real Keras for the tests that compare with it: BUILD/venv, made once from PyPI. `python` and `exit_if_missing`
-are what tests use: without a network the test is skipped (exit code 77) and says so."""
+are what tests use: without a network the test is skipped (exit code 77) and says so. UPCONV_TEST_PYTHON names the interpreter
+of another environment with Keras, for instance one that holds torch or TensorFlow too."""
 import fcntl
 import hashlib
 import os
@@ -14,6 +15,8 @@ SKIPPED = 77
 
 def python(build_folder):
     """The interpreter of the environment, or None where it cannot be made."""
+    if os.environ.get("UPCONV_TEST_PYTHON"):
+        return os.environ["UPCONV_TEST_PYTHON"]
     folder = os.path.join(build_folder, "venv")
     stamp = os.path.join(folder, "complete-" + hashlib.sha256(" ".join(REQUIREMENTS).encode()).hexdigest()[:12])
     interpreter = os.path.join(folder, "bin", "python")

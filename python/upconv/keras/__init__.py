@@ -65,6 +65,8 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
             _notice(reason)
             return super().call(inputs)
         kernel, bias = keras.ops.convert_to_tensor(self.kernel), keras.ops.convert_to_tensor(self.bias) if self.use_bias else None
+        if self.activation is keras.activations.relu and getattr(_operation, "FUSES_RELU", False):
+            return _operation.conv_transpose(inputs, kernel, bias, geometry_of(self), relu=True)
         outputs = _operation.conv_transpose(inputs, kernel, bias, geometry_of(self))
         return outputs if self.activation is None else self.activation(outputs)
 

@@ -20,12 +20,13 @@ for _name, _handler in _core.ffi_handlers().items():
     jax.ffi.register_ffi_target(_name, _handler, platform="cpu")
 
 
-def _call(target, results, *arrays, geometry):
-    return jax.ffi.ffi_call(target, results)(*arrays, geometry=np.array(geometry, np.int64))
+def _call(target, results, *arrays, geometry, **attributes):
+    return jax.ffi.ffi_call(target, results)(*arrays, geometry=np.array(geometry, np.int64), **attributes)
 
 
-def _forward(x, kernel, bias, geometry):
-    return _call("upconv_forward", jax.ShapeDtypeStruct(output_shape(x.shape, kernel.shape, geometry), x.dtype), x, kernel, bias, geometry=geometry)
+def _forward(x, kernel, bias, geometry, relu):
+    return _call("upconv_forward", jax.ShapeDtypeStruct(output_shape(x.shape, kernel.shape, geometry), x.dtype), x, kernel, bias, geometry=geometry,
+                 relu=np.bool_(relu))
 
 
 def _input_gradient(kernel, dy, geometry, x_shape):
@@ -81,7 +82,7 @@ def _partitioned(function, static, batched, results_batched, rule):
     return wrapped
 
 
-_forward_cut = _partitioned(_forward, (3,), (True, False, False), (True,), "n h w c, a b f c, g -> n i j k")
+_forward_cut = _partitioned(_forward, (3, 4), (True, False, False), (True,), "n h w c, a b f c, g -> n i j k")
 _input_gradient_cut = _partitioned(_input_gradient, (2, 3), (False, True), (True,), "a b f c, n i j k -> n h w d")
 _kernel_gradient_cut = _partitioned(_kernel_gradient, (2, 3, 4), (True, True), (False, False), "n h w c, n i j k -> a b f d, g")
 
@@ -106,9 +107,9 @@ def _folding(function, batched, results_batched):
 
 
 @functools.lru_cache(maxsize=None)
-def _operation(geometry):
-    """The differentiable operation of one geometry."""
-    forward = _folding(lambda x, k, b: _forward_cut(x, k, b, geometry), (True, False, False), (True,))
+def _operation(geometry, relu):
+    """The differentiable operation of one geometry, with relu behind it or not."""
+    forward = _folding(lambda x, k, b: _forward_cut(x, k, b, geometry, relu), (True, False, False), (True,))
 
     @functools.lru_cache(maxsize=None)
     def input_gradient(x_shape):
@@ -123,10 +124,13 @@ def _operation(geometry):
         return forward(x, kernel, bias)
 
     def fwd(x, kernel, bias):
-        return forward(x, kernel, bias), (x, kernel, bias.shape)
+        y = forward(x, kernel, bias)
+        return y, (x, kernel, bias.shape, y if relu else None)
 
     def bwd(kept, dy):
-        x, kernel, bias_shape = kept
+        x, kernel, bias_shape, y = kept
+        if relu:                                                           # whose slope its result tells
+            dy = jnp.where(y > 0, dy, jnp.zeros_like(dy))
         dkernel, dbias = kernel_gradient(kernel.shape, bias_shape)(x, dy)
         return input_gradient((0, *x.shape[1:]))(kernel, dy), dkernel, dbias
 
@@ -134,11 +138,14 @@ def _operation(geometry):
     return operation
 
 
-def conv_transpose(x, kernel, bias, geometry):
-    """Keras's ``conv_transpose(x, kernel) + bias``; ``bias`` may be None."""
+FUSES_RELU = True
+
+
+def conv_transpose(x, kernel, bias, geometry, relu=False):
+    """Keras's ``conv_transpose(x, kernel) + bias``, and relu of it where wanted; ``bias`` may be None."""
     x, kernel = jnp.asarray(x), jnp.asarray(kernel)
     bias = jnp.zeros((0,), x.dtype) if bias is None else jnp.asarray(bias, x.dtype)
-    return _operation(tuple(geometry))(x, kernel.astype(x.dtype), bias)
+    return _operation(tuple(geometry), relu)(x, kernel.astype(x.dtype), bias)
 
 
 def supports(dtype):
