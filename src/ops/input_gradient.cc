@@ -12,6 +12,7 @@
 #include "kernels/tiles.h"
 #include "ops/pack.h"
 #include "ops/parallel.h"
+#include "ops/phases.h"
 #include "ops/pixels.h"
 #include "ops/windows.h"
 
@@ -57,21 +58,28 @@ class InputGradient {
   Execution e_;
   const kernels::TileKernels<T>& kernels_;
   std::int64_t depth_;                                    // taps x filters
+  bool by_rows_;
   std::vector<Panel> panels_;
   std::int64_t packed_elements_ = 0;
-  bool by_rows_;
   Blocking blocking_;
   Windows<T> windows_;
   std::vector<kernels::TileStep> steps_;
   Tensor packed_;
 };
 
-/// The kernel's columns, cut for the tiles.
+/// Whether tiles that stay inside image rows, which skip kernel rows above and below dY, take less time than tiles across rows.
 template <class T>
-std::vector<Panel> cut_columns(const kernels::TileKernels<T>& kernels, std::int64_t columns, std::int64_t depth) {
+bool rows_pay(const Geometry& g, const kernels::TileKernels<T>& kernels, std::int64_t depth) {
+  const double live = static_cast<double>(live_products(g.y)) / static_cast<double>(g.y.n * g.y.k);
+  return live * kernels::tile_panels(kernels, kernels.rows, g.ci, depth, g.x.n).cost <= kernels::tile_panels(kernels, kernels.rows, g.ci, depth).cost;
+}
+
+/// The kernel's columns, cut for tiles that stay inside rows of `run` pixels; 0: for tiles across rows.
+template <class T>
+std::vector<Panel> cut_columns(const kernels::TileKernels<T>& kernels, std::int64_t columns, std::int64_t depth, std::int64_t run) {
   std::vector<Panel> panels;
   std::int64_t first = 0;
-  for (const int vectors : kernels::tile_panels(kernels, kernels.rows, columns, depth).vectors) {
+  for (const int vectors : kernels::tile_panels(kernels, kernels.rows, columns, depth, run).vectors) {
     const std::int64_t width = vectors * kernels.lanes;
     panels.push_back({first, std::min(width, columns - first), first * depth, vectors});
     first += width;
@@ -91,9 +99,9 @@ Blocking blocks_of(const Geometry& g, std::int64_t depth) {
 template <class T>
 InputGradient<T>::InputGradient(const Geometry& g, DType dtype, const void* dy, const void* kernel, void* dx, const Execution& execution)
     : g_(g), dx_image_{dtype, g.data_format, g.y.n, g.x.n, g.ci}, kernel_(kernel), dx_(dx), e_(execution),
-      kernels_(kernels::tile_kernels<T>(e_.isa)), depth_(g.y.k * g.x.k * g.co), panels_(cut_columns(kernels_, g.ci, depth_)),
+      kernels_(kernels::tile_kernels<T>(e_.isa)), depth_(g.y.k * g.x.k * g.co), by_rows_(rows_pay(g, kernels_, depth_)),
+      panels_(cut_columns(kernels_, g.ci, depth_, by_rows_ ? g.x.n : 0)),
       packed_elements_(panels_.back().packed + depth_ * panels_.back().vectors * kernels_.lanes),
-      by_rows_(g.x.n / base::ceil_div(g.x.n, std::int64_t{kernels_.rows[std::min(2, kernels_.vectors)]}) >= 4),
       blocking_(blocks_of<T>(g, depth_)), windows_(g, dtype, dy, blocking_), steps_(kernels::tile_steps(windows_.taps, windows_.values)) {}
 
 /// packed[k][0..width) = kernel[k][first..first + width), zeros beyond its last column.

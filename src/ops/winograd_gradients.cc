@@ -68,7 +68,7 @@ class WinogradGradient {
 
 // ----------------------------------------------------------------------------------------------------------- dX
 
-constexpr std::int64_t kBlockTiles = 96, kLeastTiles = 24;   // V stays near, every panel of the kernel serves so many rows
+constexpr std::int64_t kBlockTiles = 64, kLeastTiles = 24;   // V stays near, every panel of the kernel serves so many rows (96 tiles: 0.92 x)
 
 /// One block: its V is made together, then each thread makes and uses one panel of the kernel after the other.
 /// Several: the kernel is made together, then each thread makes V of a block and passes all panels over it.
@@ -185,7 +185,7 @@ class WinogradInputGradient : WinogradGradient {
 // ----------------------------------------------------------------------------------------------------------- dK
 
 constexpr std::int64_t kTaskRows = 48, kWideTaskRows = 24;   // of M, up to 16 points or more: sums of a panel stay in L2
-constexpr std::int64_t kBlockElements = std::int64_t{1} << 21;   // of V and the transformed x
+constexpr std::int64_t kBlockElements = std::int64_t{1} << 19;   // of V and the transformed x: near L2 (64x64x128 -> 64 k4s2 1.31 x what 8 MB took)
 
 class WinogradKernelGradient : WinogradGradient {
  public:
@@ -275,7 +275,7 @@ class WinogradKernelGradient : WinogradGradient {
 };
 
 /// Costs of a weight in products, beside those it takes part in: its transform, written and read.
-constexpr double kKernelWeight = 14, kSumWeight = 6;
+constexpr double kKernelWeight = 17, kSumWeight = 6;
 
 Execution on_threads(const Geometry& g, Execution e) {
   e.threads = threads_worth_waking(g, e.threads);
