@@ -45,8 +45,9 @@ std::size_t choose(const Problem& p, const Execution& e, bool unpacked) {
     if (!applies(algorithm, p, e.math)) return;
     if (const double work = work_of(); work < cost) best = algorithm, cost = work;
   };
-  // What it takes to transform a weight for winograd rather than to copy it: measured 7 ns, in which 400 multiply-adds are done.
-  constexpr double kTransformingWeight = 400;
+  // What it takes to transform a weight for winograd rather than to copy it, in multiply-adds. Inside Keras on two cores 150 lost 6 x
+  // on 16x16x1024 -> 256 k4s2 and 400 lost 2 x on 32x24x256 -> 256 k4s2; 600 and 1000 choose alike.
+  constexpr double kTransformingWeight = 800;
   consider(kScatterGemm, [&] { return scatter_work(p, e.isa); });
   consider(kWinograd, [&] {
     return winograd_work(p, e.isa) + (unpacked ? kTransformingWeight * static_cast<double>(p.geometry.kernel_elements()) : 0);
