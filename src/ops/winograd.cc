@@ -11,6 +11,7 @@
 // sample's geometry only, and a sum on its tile only; so no bit depends on batch, threads or blocks.
 #include <algorithm>
 #include <atomic>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -106,6 +107,16 @@ class WinogradPlan final : public ForwardPlan {
     const float* base;
     std::int64_t row;
   };
+  /// Panels whose columns are multiplied and transformed together.
+  struct Chunk {
+    std::size_t first_panel, last_panel;
+    std::int64_t column, width;
+  };
+  /// How the work of a window is cut: blocks of tiles, and shares of the chunks, so that few blocks serve many threads too.
+  struct Cut {
+    std::vector<Chunk> chunks;
+    std::int64_t blocks = 0, shares = 1;
+  };
   /// A window with what belongs to it.
   struct Unit {
     const WinogradWindow& w;
@@ -114,11 +125,12 @@ class WinogradPlan final : public ForwardPlan {
 
   void pack_all(const void* kernel, float* packed) const noexcept;
   void run_packed(const void* x, const float* kernel, const void* weights, const void* bias, void* y, char* memory) const noexcept;
-  void run_block(const Call& call, const Unit& unit, std::int64_t first, std::int64_t count, const Slot& slot) const noexcept;
+  Cut cut(std::size_t window) const;
+  void share_chunks(std::int64_t threads);
+  void run_block(const Call& call, const Unit& unit, std::span<const Chunk> chunks, std::int64_t first, std::int64_t count, const Slot& slot) const noexcept;
   void transform_inputs(const Call& call, const WinogradWindow& w, std::int64_t first, std::int64_t count, const Slot& slot) const noexcept;
   View view(const Call& call, const WinogradWindow& w, const Tile& first, std::int64_t tiles, float* staged) const noexcept;
-  void multiply(const Call& call, const Unit& unit, std::size_t first_panel, std::size_t last_panel, std::int64_t first_column,
-                std::int64_t count, const Slot& slot) const noexcept;
+  void multiply(const Call& call, const Unit& unit, const Chunk& chunk, std::int64_t count, const Slot& slot) const noexcept;
   void finish(const Call& call, const Unit& unit, const Tile& tile, std::int64_t first, std::int64_t last, const float* m, float* results) const noexcept;
   void activate(const kernels::WinogradOutput& task) const noexcept;
   void recompute(const Call& call, const Unit& unit, const Tile& tile, std::int64_t phase, std::int64_t f0,
@@ -156,7 +168,7 @@ class WinogradPlan final : public ForwardPlan {
   WinogradLayout layout_;
   Image in_, out_;
   std::vector<kernels::TileStep> steps_;
-  std::vector<std::int64_t> blocks_;        // of each window
+  std::vector<Cut> cuts_;                   // of each window
   std::int64_t row_ = 0, m_row_ = 0;        // elements from tile to tile of v, from point to point of m
   std::int64_t v_elements_ = 0, m_elements_ = 0, staged_elements_ = 0, results_elements_ = 0;
   std::int64_t workers_ = 1, shared_bytes_ = 0, slot_bytes_ = 0;
@@ -174,11 +186,10 @@ WinogradPlan::WinogradPlan(const Problem& problem, const Execution& execution, s
   row_ = base::round_up(g.ci, kLineElements) + (g.ci % 256 == 0 ? kLineElements : 0);
   m_row_ = kChunkColumns + kLineElements;
   double products = 0;
-  std::int64_t blocks = 0;
-  for (const WinogradWindow& w : layout_.windows) {
+  for (std::size_t i = 0; i < layout_.windows.size(); ++i) {
+    const WinogradWindow& w = layout_.windows[i];
     const std::int64_t tiles = block_tiles(w);
-    blocks_.push_back(tiles > 0 ? base::ceil_div(g.n * w.tiles(), tiles) : 0);
-    blocks += blocks_.back();
+    cuts_.push_back(cut(i));
     v_elements_ = std::max(v_elements_, w.points() * v_stride(tiles));
     m_elements_ = std::max(m_elements_, tiles * m_tile(w) + 64);
     if (!in_.direct(DType::float32)) staged_elements_ = std::max(staged_elements_, staged_elements(w));
@@ -186,9 +197,37 @@ WinogradPlan::WinogradPlan(const Problem& problem, const Execution& execution, s
     products += static_cast<double>(g.n * w.tiles() * w.points()) * static_cast<double>(w.phases() * g.co * g.ci);
   }
   linear_ = p_.activation.is_linear(), relu_ = p_.activation.is_relu();
-  workers_ = products < kThreadingThreshold ? 1 : std::clamp<std::int64_t>(blocks, 1, e_.threads);
+  share_chunks(products < kThreadingThreshold ? 1 : e_.threads);
   shared_bytes_ = bytes_of(layout_.bias_elements, sizeof(float)) + bytes_of(g.ci, sizeof(float));
   for (const std::int64_t elements : {v_elements_, m_elements_, staged_elements_, results_elements_}) slot_bytes_ += bytes_of(elements, sizeof(float));
+}
+
+WinogradPlan::Cut WinogradPlan::cut(std::size_t window) const {
+  Cut cut;
+  const std::int64_t tiles = block_tiles(layout_.windows[window]);
+  cut.blocks = tiles > 0 ? base::ceil_div(p_.geometry.n * layout_.windows[window].tiles(), tiles) : 0;
+  const std::vector<int>& panels = layout_.columns[window].panels;
+  const std::int64_t most = cut.blocks < e_.threads ? 0 : kChunkColumns;   // fewer blocks than threads: every panel alone, to be shared out
+  std::int64_t column = 0;
+  for (std::size_t panel = 0; panel < panels.size();) {
+    Chunk chunk{panel, panel, column, 0};
+    while (panel < panels.size() && (panel == chunk.first_panel || chunk.width + panels[panel] * kernels_.lanes <= most))
+      chunk.width += panels[panel++] * kernels_.lanes;
+    chunk.last_panel = panel, column += chunk.width;
+    cut.chunks.push_back(chunk);
+  }
+  return cut;
+}
+
+/// The fewest shares that keep all threads busy: each share transforms the inputs of its blocks again.
+void WinogradPlan::share_chunks(std::int64_t threads) {
+  std::int64_t items = 0;
+  for (Cut& cut : cuts_) {
+    const auto most = static_cast<std::int64_t>(cut.chunks.size());
+    while (cut.shares < most && cut.blocks * cut.shares % threads != 0 && cut.blocks * cut.shares < 4 * threads) ++cut.shares;
+    items += cut.blocks * cut.shares;
+  }
+  workers_ = std::clamp<std::int64_t>(items, 1, threads);
 }
 
 void WinogradPlan::pack_all(const void* kernel, float* packed) const noexcept {
@@ -208,30 +247,28 @@ void WinogradPlan::run_packed(const void* x, const float* kernel, const void* we
     Slot slot;
     slot.v = take(mine, v_elements_), slot.m = take(mine, m_elements_);
     slot.staged = take(mine, staged_elements_), slot.results = take(mine, results_elements_);
-    std::int64_t block = next.fetch_add(1, std::memory_order_relaxed), before = 0;
-    for (std::size_t i = 0; i < blocks_.size(); before += blocks_[i++]) {
-      const std::int64_t tiles = g.n * layout_.windows[i].tiles();
-      for (; block < before + blocks_[i]; block = next.fetch_add(1, std::memory_order_relaxed)) {
-        const std::int64_t first = tiles * (block - before) / blocks_[i], last = tiles * (block - before + 1) / blocks_[i];
-        run_block(call, unit(i), first, last - first, slot);
+    std::int64_t item = next.fetch_add(1, std::memory_order_relaxed), before = 0;
+    for (std::size_t i = 0; i < cuts_.size(); before += cuts_[i].blocks * cuts_[i].shares, ++i) {
+      const Cut& cut = cuts_[i];
+      const std::int64_t tiles = g.n * layout_.windows[i].tiles(), chunks = std::ssize(cut.chunks);
+      for (; item < before + cut.blocks * cut.shares; item = next.fetch_add(1, std::memory_order_relaxed)) {
+        const std::int64_t share = (item - before) / cut.blocks, block = (item - before) % cut.blocks;   // a thread stays with its part of the kernel
+        const std::int64_t first = tiles * block / cut.blocks, last = tiles * (block + 1) / cut.blocks;
+        const std::int64_t low = chunks * share / cut.shares, high = chunks * (share + 1) / cut.shares;
+        run_block(call, unit(i), std::span(cut.chunks).subspan(static_cast<std::size_t>(low), static_cast<std::size_t>(high - low)), first, last - first, slot);
       }
     }
   });
 }
 
-void WinogradPlan::run_block(const Call& call, const Unit& unit, std::int64_t first, std::int64_t count, const Slot& slot) const noexcept {
+void WinogradPlan::run_block(const Call& call, const Unit& unit, std::span<const Chunk> chunks, std::int64_t first, std::int64_t count,
+                             const Slot& slot) const noexcept {
   transform_inputs(call, unit.w, first, count, slot);
-  const std::vector<int>& panels = unit.columns.panels;
-  std::int64_t column = 0;
-  for (std::size_t panel = 0; panel < panels.size();) {
-    std::size_t last = panel;
-    std::int64_t width = 0;
-    while (last < panels.size() && (last == panel || width + panels[last] * kernels_.lanes <= kChunkColumns)) width += panels[last++] * kernels_.lanes;
-    multiply(call, unit, panel, last, column, count, slot);
+  for (const Chunk& chunk : chunks) {
+    multiply(call, unit, chunk, count, slot);
+    const std::int64_t last = std::min(chunk.column + chunk.width, unit.columns.columns);
     for (std::int64_t t = 0; t < count; ++t)
-      finish(call, unit, tile(unit.w, first + t), column, std::min(column + width, unit.columns.columns), slot.m + t * m_tile(unit.w), slot.results);
-    column += width;
-    panel = last;
+      finish(call, unit, tile(unit.w, first + t), chunk.column, last, slot.m + t * m_tile(unit.w), slot.results);
   }
 }
 
@@ -267,28 +304,27 @@ void WinogradPlan::transform_inputs(const Call& call, const WinogradWindow& w, s
   }
 }
 
-/// m[tile][point][column - first_column] = v[point][tile] * packed[point] for the columns of some panels. Each tile brings a part of
+/// m[tile][point][column - chunk.column] = v[point][tile] * packed[point] for the chunk's columns. Each tile brings a part of
 /// the next panel into L2.
-void WinogradPlan::multiply(const Call& call, const Unit& unit, std::size_t first_panel, std::size_t last_panel, std::int64_t first_column,
-                            std::int64_t count, const Slot& slot) const noexcept {
+void WinogradPlan::multiply(const Call& call, const Unit& unit, const Chunk& chunk, std::int64_t count, const Slot& slot) const noexcept {
   const std::int64_t ci = p_.geometry.ci, points = unit.w.points();
   const float* const packed = call.kernel + unit.columns.packed;
   const float* rows[kMostTiles];
   float* c[kMostTiles];
   for (std::int64_t point = 0; point < points; ++point) {
     for (std::int64_t t = 0; t < count; ++t) rows[t] = slot.v + point * v_stride(count) + t * row_, c[t] = slot.m + t * m_tile(unit.w) + point * m_row_;
-    std::int64_t column = first_column;
-    for (std::size_t panel = first_panel; panel < last_panel; ++panel) {
+    std::int64_t column = chunk.column;
+    for (std::size_t panel = chunk.first_panel; panel < chunk.last_panel; ++panel) {
       const int vectors = unit.columns.panels[panel];
       const std::int64_t width = vectors * kernels_.lanes, groups = base::ceil_div(count, std::int64_t{kernels_.rows[vectors]});
-      const std::int64_t next = panel + 1 == last_panel && point + 1 < points ? (point + 1) * unit.columns.width + first_column
-                                : panel + 1 == last_panel                   ? column + width
+      const std::int64_t next = panel + 1 == chunk.last_panel && point + 1 < points ? (point + 1) * unit.columns.width + chunk.column
+                                : panel + 1 == chunk.last_panel                   ? column + width
                                                                             : point * unit.columns.width + column + width;
       for (std::int64_t i = 0; i < groups; ++i) {
         const std::int64_t t = count * i / groups;
         kernels_.run[vectors][count * (i + 1) / groups - t](
             {.rows = rows + t, .tap_stride = 0, .steps = steps_.data(), .step_count = static_cast<std::int64_t>(steps_.size()),
-             .panel = packed + (point * unit.columns.width + column) * ci, .bias = nullptr, .c = c + t, .c_offset = column - first_column,
+             .panel = packed + (point * unit.columns.width + column) * ci, .bias = nullptr, .c = c + t, .c_offset = column - chunk.column,
              .columns = width, .relu = false, .fetch = packed + next * ci + std::min(i * kLineElements, width - kLineElements) * ci});
       }
       column += width;
