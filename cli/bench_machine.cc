@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bench_machine.h"
 
+#include <unistd.h>
+
+#include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <numeric>
 
 #include "kernels/peak.h"
 #include "upconv/runtime.h"
@@ -42,6 +46,23 @@ double CopyMeter::gbs() {
     std::memcpy(to_.data() + at, from_.data() + at, part);
   });
   return 2e-9 * static_cast<double>(part * static_cast<std::size_t>(threads_)) / seconds;
+}
+
+CacheSweep::CacheSweep(int threads) : threads_(threads) {
+  const long l3 = ::sysconf(_SC_LEVEL3_CACHE_SIZE);              // 0 or -1 where the system does not know
+  const std::size_t bytes = std::clamp(2 * static_cast<std::size_t>(std::max(l3, 0L)), std::size_t{256} << 20, std::size_t{1} << 30);
+  words_.assign(bytes / sizeof(std::uint64_t), 1);
+}
+
+double CacheSweep::gbs() {
+  const std::size_t part = words_.size() / static_cast<std::size_t>(threads_);
+  std::vector<std::uint64_t> sums(static_cast<std::size_t>(threads_));
+  const double seconds = seconds_of(threads_, [&](std::int64_t i) {
+    const auto begin = words_.begin() + i * static_cast<std::ptrdiff_t>(part);
+    sums[static_cast<std::size_t>(i)] = std::accumulate(begin, begin + static_cast<std::ptrdiff_t>(part), std::uint64_t{0});
+  });
+  if (std::accumulate(sums.begin(), sums.end(), std::uint64_t{0}) == 0) return 0;   // never: keeps the sums
+  return static_cast<double>(part * static_cast<std::size_t>(threads_) * sizeof(std::uint64_t)) / seconds * 1e-9;
 }
 
 }  // namespace upconv::cli

@@ -2,6 +2,7 @@
 // What the machine gives at most, measured in the same minutes as the layers.
 #pragma once
 
+#include <cstdint>
 #include <vector>
 
 namespace upconv::cli {
@@ -19,6 +20,18 @@ class CopyMeter {
  private:
   int threads_;
   std::vector<char> from_, to_;
+};
+
+/// A buffer larger than every cache: reading it leaves nothing else in them, and says how fast memory is read.
+class CacheSweep {
+ public:
+  explicit CacheSweep(int threads);
+  /// Reads the buffer once; GB/s.
+  double gbs();
+
+ private:
+  int threads_;
+  std::vector<std::uint64_t> words_;
 };
 
 }  // namespace upconv::cli

@@ -46,16 +46,24 @@ std::vector<PhaseGroup> phase_groups(const Axis& axis, bool merge) {
   return groups;
 }
 
+/// Inputs that tap j meets: i with 0 <= i*s + j*d - crop < o.
+static std::int64_t inputs_met(const Axis& axis, std::int64_t j) noexcept {
+  const std::int64_t low = axis.crop - j * axis.d, high = axis.o + low;
+  const std::int64_t first = low > 0 ? base::ceil_div(low, axis.s) : 0;
+  const std::int64_t last = high > 0 ? std::min(axis.n, base::ceil_div(high, axis.s)) : 0;
+  return std::max<std::int64_t>(0, last - first);
+}
+
 std::int64_t live_products(const Axis& axis) noexcept {
   std::int64_t products = 0;
-  for (std::int64_t j = 0; j < axis.k; ++j) {
-    // Inputs i with 0 <= i*s + j*d - crop < o.
-    const std::int64_t low = axis.crop - j * axis.d, high = axis.o + low;
-    const std::int64_t first = low > 0 ? base::ceil_div(low, axis.s) : 0;
-    const std::int64_t last = high > 0 ? std::min(axis.n, base::ceil_div(high, axis.s)) : 0;
-    products += std::max<std::int64_t>(0, last - first);
-  }
+  for (std::int64_t j = 0; j < axis.k; ++j) products += inputs_met(axis, j);
   return products;
+}
+
+std::int64_t live_taps(const Axis& axis) noexcept {
+  std::int64_t taps = 0;
+  for (std::int64_t j = 0; j < axis.k; ++j) taps += inputs_met(axis, j) > 0;
+  return taps;
 }
 
 }  // namespace upconv::ops

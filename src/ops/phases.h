@@ -28,5 +28,7 @@ std::vector<PhaseGroup> phase_groups(const Axis& axis, bool merge);
 
 /// Multiply-adds of one input and one output channel that the phases do, without borders: the work that cannot be saved.
 std::int64_t live_products(const Axis& axis) noexcept;
+/// Taps that meet an input: the weights that have to be read.
+std::int64_t live_taps(const Axis& axis) noexcept;
 
 }  // namespace upconv::ops

@@ -332,6 +332,14 @@ class Bench(CliTest):
             operations = products * 2 * 4 * 4 * 16 * 8 * 4
             self.assertAlmostEqual(result["gflops"], operations / result["ms_min"] * 1e-6, delta=1e-6 * result["gflops"])
 
+    def test_bench_with_cold_caches(self):
+        csv = self.shapes(self.HEADER + "stream,1,1,1,512,512,4,4,2,2,same,relu\n")
+        self.assertIn("x bound", self.good("bench", "--shapes", csv, "--cold", "--rounds", "1", "--threads", "1", "--json", "r.json"))
+        result = json.loads(self.bytes("r.json"))["results"][0]
+        # One pixel meets the four middle taps only; reading their weights is what this layer costs.
+        self.assertAlmostEqual(result["cold_bound_ms"], 4 * 4 * 512 * 512 / result["cold_read_gbs"] * 1e-6, delta=1e-6)
+        self.fails(2, "--cold", "bench", "--only", "page", "--cold", "--pass", "dx")
+
     def test_bench_sweeps_random_layers(self):
         text = self.good("bench", "--sweep", "3", "--seed", "5", "--rounds", "1", "--threads", "1")
         self.assertIn("3 random layers, seed 5: the planned algorithm is within 5 % of the best for", text)
