@@ -45,10 +45,6 @@ struct TileLayout {
   /// Multiply-adds of one sample that the tiles do, padding columns and cut blocks included.
   double work() const noexcept;
 
- private:
-  bool rows_pay(const kernels::TileKernels<T>& kernels, const int* row_heights) const;
-
- public:
   Geometry g;
   std::int64_t lanes;
   Merge merge;
@@ -57,6 +53,9 @@ struct TileLayout {
   std::vector<std::int64_t> bias_phases;   // the padded bias: stretches of so many times the bias
   bool in_rows = false;                    // tiles stay inside image rows, and taps above and below the image cost nothing
   std::int64_t packed_elements = 0, bias_elements = 0, panel_count = 0, most_taps = 0;
+
+ private:
+  bool rows_pay(const kernels::TileKernels<T>& kernels, const int* row_heights) const;
 };
 
 }  // namespace upconv::ops
