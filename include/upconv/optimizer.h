@@ -10,6 +10,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <variant>
 #include <vector>
 
@@ -89,6 +90,11 @@ using OptimizerAlgorithm =
     std::variant<optimizers::SGD, optimizers::RMSprop, optimizers::Adam, optimizers::AdamW, optimizers::Adamax, optimizers::Nadam,
                  optimizers::Adagrad, optimizers::Adadelta, optimizers::Lion, optimizers::Lamb, optimizers::Ftrl, optimizers::Adafactor>;
 
+/// Whether T is one of them. (clang 14 cannot ask here whether the variant is constructible from T.)
+template <class T, class Variant = OptimizerAlgorithm> inline constexpr bool is_optimizer_algorithm = false;
+template <class T, class... Algorithms>
+inline constexpr bool is_optimizer_algorithm<T, std::variant<Algorithms...>> = (std::is_same_v<T, Algorithms> || ...);
+
 /// Keras's LossScaleOptimizer around the optimiser: the loss is multiplied by a scale that halves when a gradient is not finite
 /// (that step is skipped) and doubles after dynamic_growth_steps good ones.
 struct LossScaling { double initial_scale = 32768; std::int64_t dynamic_growth_steps = 2000; };
@@ -119,7 +125,7 @@ class UPCONV_EXPORT Optimizer {
  public:
   Optimizer(OptimizerAlgorithm algorithm, OptimizerOptions options = {});          ///< throws ArgumentError
   template <class Algorithm>
-    requires std::is_constructible_v<OptimizerAlgorithm, Algorithm>
+    requires is_optimizer_algorithm<Algorithm>
   Optimizer(Algorithm algorithm, OptimizerOptions options = {}) : Optimizer(OptimizerAlgorithm(std::move(algorithm)), std::move(options)) {}
   Optimizer(const char* name);                         ///< "adam", ...: from_config(name)
   Optimizer(Optimizer&&) noexcept;
