@@ -50,10 +50,11 @@ void convert_file(const Options& o) {
   }
   const SaveOptions save{.max_shard_bytes = o.max_shard};
   const bool weights_alone = o.weights_only || ending.ends_with(".weights.h5") || ending.ends_with(".weights.json");
-  const ModelDescription description = describe_model(o.from, load);
-  if (!weights_alone && !npz_weights && ending.ends_with(".keras") && description.compiled && !o.without_optimizer) {
-    Trainer trainer = load_trainer(o.from, load);
-    return save_trainer(trainer, o.to, save);
+  if (!weights_alone && !npz_weights && ending.ends_with(".keras") && !o.without_optimizer) {
+    std::variant<Model, Trainer> loaded = load_compiled(o.from, load);
+    if (auto* trainer = std::get_if<Trainer>(&loaded)) save_trainer(*trainer, o.to, save);
+    else save_model(std::get<Model>(loaded), o.to, save);
+    return;
   }
   Model model = load_model(o.from, load);
   if (npz_weights) load_weights(model, o.load.weights, load);

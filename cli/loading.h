@@ -11,7 +11,7 @@ namespace upconv::cli {
 
 struct Loading {
   std::string weights, isolation = "automatic";
-  std::int64_t tensor_bytes = LoadLimits{}.tensor_bytes;
+  LoadLimits limits = {};
 
   void add_to(CLI::App& app, const char* weights_help);
   LoadOptions options() const;

@@ -13,6 +13,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "upconv/conv2d_transpose.h"
@@ -68,6 +69,8 @@ UPCONV_EXPORT std::shared_ptr<Conv2DTranspose> load_layer(const std::string& pat
 /// The same with what compile() and fit() left in the file: optimiser, losses, metrics, optimiser state and, where upconv wrote
 /// it, the position in the data. Throws FileError when the file was not compiled or holds no optimiser state of this model.
 UPCONV_EXPORT Trainer load_trainer(const std::string& path, const LoadOptions& options = {}, TrainerOptions trainer_options = {});
+/// A Trainer where the file was compiled and its own weights are taken, else a Model. The file is decoded once.
+UPCONV_EXPORT std::variant<Model, Trainer> load_compiled(const std::string& path, const LoadOptions& options = {});
 
 struct SaveOptions {
   bool overwrite = true;                               ///< false: FileError when the path exists

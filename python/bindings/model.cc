@@ -17,11 +17,23 @@ std::vector<ConstTensorView> views_of(const Named& arrays) {
   return views;
 }
 
-LoadOptions load_options(const std::string& weights, const nb::object& on_note, std::int64_t tensor_bytes, const std::string& isolation) {
+void set_limit(LoadLimits& limits, const std::string& name, std::int64_t value) {
+  const std::pair<const char*, std::int64_t*> wide[] = {{"tensor_bytes", &limits.tensor_bytes}, {"json_bytes", &limits.json_bytes}, {"layers", &limits.layers},
+                                                        {"hdf5_objects", &limits.hdf5_objects}, {"zip_members", &limits.zip_members},
+                                                        {"inflate_ratio", &limits.inflate_ratio}, {"seconds", &limits.seconds}};
+  if (value < 0 || (name == "nesting" && value > 10'000)) throw ArgumentError("limits", "limits['" + name + "'] is out of range. Received: " + std::to_string(value));
+  if (name == "nesting") return void(limits.nesting = static_cast<int>(value));
+  for (const auto& [known, field] : wide)
+    if (name == known) return void(*field = value);
+  throw ArgumentError("limits", "limits may hold tensor_bytes, json_bytes, nesting, layers, hdf5_objects, zip_members, inflate_ratio and seconds. Received: '" + name + "'");
+}
+
+LoadOptions load_options(const std::string& weights, const nb::object& on_note, const std::map<std::string, std::int64_t>& limits,
+                         const std::string& isolation) {
   LoadOptions o;
   o.weights = weights;
   o.isolation = parse_isolation(isolation);
-  if (tensor_bytes > 0) o.limits.tensor_bytes = tensor_bytes;
+  for (const auto& [name, value] : limits) set_limit(o.limits, name, value);
   if (!on_note.is_none())
     o.on_note = [on_note](const std::string& note) {
       const nb::gil_scoped_acquire gil;
@@ -125,7 +137,7 @@ void bind_model(nb::module_& m) {
     return Model(layers, name, shape);
   }, nb::arg("layers"), nb::arg("name"), nb::arg("input_shape").none());
   nb::class_<LoadOptions>(m, "LoadOptions");
-  m.def("load_options", &load_options, nb::arg("weights"), nb::arg("on_note").none(), nb::arg("tensor_bytes"), nb::arg("isolation"));
+  m.def("load_options", &load_options, nb::arg("weights"), nb::arg("on_note").none(), nb::arg("limits"), nb::arg("isolation"));
   m.def("load_model", [](const std::string& path, const LoadOptions& options) { return load_model(path, options); }, nb::call_guard<nb::gil_scoped_release>());
   m.def("load_model_bytes", [](const nb::bytes& bytes, const LoadOptions& options) {
     const std::span<const std::byte> span{reinterpret_cast<const std::byte*>(bytes.c_str()), bytes.size()};

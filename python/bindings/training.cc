@@ -140,8 +140,13 @@ void bind_training(nb::module_& m) {
       .def("iterations", [](Trainer& t) { return t.optimizer().iterations(); })
       .def("learning_rate", [](Trainer& t) { return t.optimizer().learning_rate(); })
       .def("set_learning_rate", [](Trainer& t, double v) { t.optimizer().set_learning_rate(v); });
-  m.def("load_trainer", [](const std::string& path, const LoadOptions& options) { return load_trainer(path, options); }, nb::call_guard<nb::gil_scoped_release>());
-  m.def("is_compiled", [](const std::string& path, const LoadOptions& options) { return describe_model(path, options).compiled; }, nb::call_guard<nb::gil_scoped_release>());
+  m.def("load_compiled", [](const std::string& path, const LoadOptions& options) {
+    std::variant<Model, Trainer> loaded = [&] {
+      const nb::gil_scoped_release released;
+      return load_compiled(path, options);
+    }();
+    return std::visit([](auto& one) { return nb::cast(std::move(one)); }, loaded);
+  });
   m.def("loss_values", &loss_values, nb::arg("loss"), nb::arg("y_true"), nb::arg("y_pred"), nb::arg("sample_weight").none());
   m.def("loss_config", [](const std::string& json) { return Loss::from_config(config_of(json)).serialize().json(); });
   m.def("optimizer_config", [](const std::string& json) { return Optimizer::from_config(config_of(json)).serialize().json(); });

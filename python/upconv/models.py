@@ -267,9 +267,9 @@ class Model:
         """Writes ``.weights.h5``, ``.weights.json`` (shards of at most ``max_shard_size`` bytes), ``.h5`` or ``.npz``."""
         self._core.save_weights(os.fspath(path), overwrite, int(max_shard_size))
 
-    def load_weights(self, path, *, isolation="automatic"):
-        """Replaces the weights from any of those files, or from a whole model's. All or nothing. ``isolation``: :func:`load_model`."""
-        self._core.load_weights(os.fspath(path), _core.load_options("", None, 0, isolation))
+    def load_weights(self, path, *, limits=None, isolation="automatic"):
+        """Replaces the weights from any of those files, or from a whole model's. All or nothing. The rest as in :func:`load_model`."""
+        self._core.load_weights(os.fspath(path), _core.load_options("", None, limits or {}, isolation))
 
     def _copied(self):
         """The layers of a chain, to be copied one by one: Python functions in them have no form in a file."""
@@ -379,7 +379,7 @@ class Sequential(Model):
 
 
 def _from_bytes(data):
-    return Model(_core.load_model_bytes(data, _core.load_options("", None, 0, "none")))
+    return Model(_core.load_model_bytes(data, _core.load_options("", None, {}, "none")))
 
 
 def _revive_compiled(data):
@@ -390,7 +390,7 @@ def _revive_compiled(data):
         return load_model(path, isolation="none")
 
 
-def load_model(path, custom_objects=None, compile=True, *, weights="", on_note=None, max_tensor_bytes=0, isolation="automatic"):
+def load_model(path, custom_objects=None, compile=True, *, weights="", on_note=None, limits=None, isolation="automatic"):
     """A model from a Keras file: ``.keras``, legacy ``.h5`` of Keras 2 and 3, an architecture's JSON with ``weights``, or bytes.
 
     Parameters
@@ -404,8 +404,10 @@ def load_model(path, custom_objects=None, compile=True, *, weights="", on_note=N
         A second file with the weights.
     on_note : callable, optional
         Told about everything the file could not say.
-    max_tensor_bytes : int, optional
-        Raises the limit of 2 GiB.
+    limits : dict, optional
+        Limits other than the defaults, summed over the whole file: ``tensor_bytes`` (2 GiB), ``json_bytes`` (16 MiB), ``nesting``
+        (64), ``layers`` (10,000), ``hdf5_objects`` (100,000), ``zip_members`` (1,024), ``inflate_ratio`` (100) and ``seconds``
+        that a decoding process may be silent (60).
     isolation : str, optional
         Where the file is decoded: ``"process"``, a sandboxed one; ``"none"``, here; ``"automatic"``, here where no sandbox can
         be had, with a note.
@@ -424,15 +426,15 @@ def load_model(path, custom_objects=None, compile=True, *, weights="", on_note=N
     """
     if custom_objects:
         with _serialize.custom_object_scope(custom_objects):
-            return load_model(path, None, compile, weights=weights, on_note=on_note, max_tensor_bytes=max_tensor_bytes, isolation=isolation)
-    options = _core.load_options(os.fspath(weights), on_note, max_tensor_bytes, isolation)
+            return load_model(path, None, compile, weights=weights, on_note=on_note, limits=limits, isolation=isolation)
+    options = _core.load_options(os.fspath(weights), on_note, limits or {}, isolation)
     if isinstance(path, (bytes, bytearray, memoryview)):
         return Model(_core.load_model_bytes(bytes(path), options))
     path = os.fspath(path)
-    if compile and not weights and not os.path.isdir(path) and path.endswith((".keras", ".h5")) and _core.is_compiled(path, options):
+    if compile and not weights and not os.path.isdir(path) and path.endswith((".keras", ".h5")):
         try:
-            trainer = _core.load_trainer(path, options)
-            return Model(trainer.model(), trainer)
+            loaded = _core.load_compiled(path, options)
+            return Model(loaded.model(), loaded) if isinstance(loaded, _core.Trainer) else Model(loaded)
         except ValueError as error:
             if on_note is not None:
                 on_note(f"the file's compilation is left out: {error}")
@@ -451,7 +453,7 @@ def save_model(model, path, overwrite=True):
     model.save(path, overwrite)
 
 
-def load_layer(path, name, on_note=None, *, isolation="automatic"):
+def load_layer(path, name, on_note=None, *, limits=None, isolation="automatic"):
     """One Conv2DTranspose out of any Keras model by its name, whatever the other layers are. The rest as in :func:`load_model`.
 
     Examples
@@ -460,4 +462,4 @@ def load_layer(path, name, on_note=None, *, isolation="automatic"):
     >>> upconv.load_layer("models/digits_decoder.keras", "up_8x8").kernel.shape
     (4, 4, 16, 32)
     """
-    return _layer.wrap(_core.load_layer(os.fspath(path), name, _core.load_options("", on_note, 0, isolation)))
+    return _layer.wrap(_core.load_layer(os.fspath(path), name, _core.load_options("", on_note, limits or {}, isolation)))

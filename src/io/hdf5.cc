@@ -80,7 +80,8 @@ class Reader {
     count_object(group, where);
     read_attributes(group, where, node);
     H5G_info_t info;
-    if (H5Gget_info(group, &info) < 0 || static_cast<std::int64_t>(info.nlinks) > limits_.hdf5_objects) fail(where, "the group cannot be read");
+    if (H5Gget_info(group, &info) < 0) fail(where, "the group cannot be read");
+    if (info.nlinks > static_cast<hsize_t>(limits_.hdf5_objects)) fail(where, base::cat("the group has more than ", limits_.hdf5_objects, " objects"));
     std::vector<std::string> names;
     if (H5Literate(group, H5_INDEX_NAME, H5_ITER_INC, nullptr, collect_name, &names) < 0) fail(where, "the group cannot be read");
     std::sort(names.begin(), names.end());

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // The public readers: parts, architecture, weights, and only then a result.
 #include <algorithm>
+#include <optional>
+#include <set>
 
 #include "base/checked.h"
 #include "base/text.h"
 #include "io/keras_reader.h"
 #include "io/keras_weights.h"
+#include "nn/initial_value.h"
 #include "upconv/error.h"
 #include "upconv/io.h"
 
@@ -75,15 +78,24 @@ Model load(KerasParts parts, const LoadOptions& options) {
 
 namespace io {
 
-/// The model of entries whose weights have been matched and checked.
-static Model built_model(const KerasEntry& root, const KerasParts& parts, const std::vector<LayerWeights>& weights) {
+/// The model of entries, built where its inputs say their shapes; nothing is drawn where `weights`, matched and checked, follow.
+static Model built_model(const KerasEntry& root, const KerasParts& parts, const std::vector<LayerWeights>* weights) {
+  std::optional<nn::WithoutValues> without;
+  if (weights) without.emplace();
   Model model = make_model(root, parts);
   try {
     if (std::all_of(model.inputs().begin(), model.inputs().end(), [](const ModelInput& in) { return in.shape.rank() > 0; })) model.build();
   } catch (const ArgumentError& e) {
     throw FileError(parts.path, "config.json", e.what());
   }
-  for (const LayerWeights& layer : weights) set_weights(layer, parts.path);
+  if (!weights) return model;
+  std::set<const Layer*> set;
+  for (const LayerWeights& layer : *weights) {
+    set_weights(layer, parts.path);
+    set.insert(layer.entry->layer.get());
+  }
+  for (const auto& layer : model.layers())
+    if (!layer->variables().empty() && !set.count(layer.get())) throw FileError(parts.path, layer->name(), "the weights of the layer are missing");
   return model;
 }
 
@@ -92,7 +104,7 @@ Model model_of(KerasParts& parts, const LoadOptions& options, bool with_weights)
   std::vector<LayerWeights> weights;
   if (with_weights) weights = match_weights(root, weights_of(parts), parts.path);
   for (const LayerWeights& layer : weights) check_shapes(layer, parts.path);
-  return built_model(root, parts, weights);
+  return built_model(root, parts, with_weights ? &weights : nullptr);
 }
 
 }  // namespace io
@@ -117,6 +129,7 @@ std::shared_ptr<Conv2DTranspose> load_layer(const std::string& path, const std::
   if (!entry)
     throw FileError(parts.path, "", base::cat("has no Conv2DTranspose called '", name, "'. It has: ", base::join(names, ", "),
                                               base::did_you_mean(name, names)));
+  const nn::WithoutValues without;
   for (const io::LayerWeights& weights : io::match_weights(root, weights_of(parts), parts.path))
     if (weights.entry == entry) {
       io::check_shapes(weights, parts.path);
@@ -171,7 +184,8 @@ ModelDescription describe_model(const std::string& path, const LoadOptions& opti
   std::vector<io::LayerWeights> weights;
   if (parts.weights) weights = io::match_weights(root, *parts.weights, parts.path);
   for (const io::LayerWeights& layer : weights) io::check_shapes(layer, parts.path);
-  if (parts.weights && io::unsupported_layers(root).empty()) io::built_model(root, parts, weights);      // the faults that only a build shows
+  const nn::WithoutValues without;
+  if (parts.weights && io::unsupported_layers(root).empty()) io::built_model(root, parts, &weights);      // the faults that only a build shows
   else
     for (const io::LayerWeights& layer : weights) io::set_weights(layer, parts.path);
   const Config* compiled = parts.config.find("compile_config");

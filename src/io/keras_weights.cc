@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <map>
 
+#include "base/memory.h"
 #include "base/text.h"
 #include "nn/names.h"
 #include "upconv/error.h"
@@ -175,6 +176,8 @@ void set_weights(const LayerWeights& weights, const std::string& path) {
       layer->build(last ? Shape{unknown, unknown, unknown, channels} : Shape{unknown, channels, unknown, unknown});
     }
     layer->set_weights(values);
+    values.clear();
+    base::drop_kept();                                 // the file's tensors and the model's are not both held
   } catch (const ArgumentError& e) {
     throw FileError(path, weights.where, e.what());
   }

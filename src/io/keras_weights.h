@@ -19,7 +19,7 @@ std::vector<LayerWeights> match_weights(const KerasEntry& root, Hdf5Node& file, 
 
 /// The kernel's shape against the layer's arguments, before anything of their size is allocated. FileError naming both.
 void check_shapes(const LayerWeights& weights, const std::string& path);
-/// Builds the layer for its kernel where it is not built, and moves the datasets into it. FileError naming both shapes.
+/// Builds the layer for its kernel where it is not built, and sets it from the datasets, which are given up. FileError naming both shapes.
 void set_weights(const LayerWeights& weights, const std::string& path);
 
 }  // namespace upconv::io

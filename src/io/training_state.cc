@@ -111,14 +111,17 @@ void restore_position(Trainer& trainer, const KerasParts& parts) {
   }
 }
 
-}  // namespace
-
-Trainer load_trainer(const std::string& path, const LoadOptions& options, TrainerOptions trainer_options) {
-  KerasParts parts = io::read_keras_file(path, options);
-  Model model = io::model_of(parts, options);
+/// What compile() left, or null.
+const Config* compile_config_of(const KerasParts& parts) {
   const Config* compiled = parts.config.find("compile_config");
-  if (!compiled || !compiled->is_dict() || compiled->as_dict().empty())
-    throw FileError(path, "compile_config", "the model was not compiled: it says no optimizer and no loss");
+  return compiled && compiled->is_dict() && !compiled->as_dict().empty() ? compiled : nullptr;
+}
+
+Trainer trainer_of(KerasParts& parts, const LoadOptions& options, TrainerOptions trainer_options) {
+  const std::string& path = parts.path;
+  Model model = io::model_of(parts, options);
+  const Config* compiled = compile_config_of(parts);
+  if (!compiled) throw FileError(path, "compile_config", "the model was not compiled: it says no optimizer and no loss");
   const Config* optimizer = compiled->find("optimizer");
   if (!optimizer) optimizer = compiled->find("optimizer_config");
   if (!optimizer || optimizer->is_null()) throw FileError(path, "compile_config", "says no optimizer");
@@ -137,6 +140,20 @@ Trainer load_trainer(const std::string& path, const LoadOptions& options, Traine
   } catch (const ArgumentError& e) {
     throw FileError(path, "compile_config", e.what());
   }
+}
+
+}  // namespace
+
+Trainer load_trainer(const std::string& path, const LoadOptions& options, TrainerOptions trainer_options) {
+  KerasParts parts = io::read_keras_file(path, options);
+  return trainer_of(parts, options, std::move(trainer_options));
+}
+
+std::variant<Model, Trainer> load_compiled(const std::string& path, const LoadOptions& options) {
+  if (!options.weights.empty()) return load_model(path, options);
+  KerasParts parts = io::read_keras_file(path, options);
+  if (compile_config_of(parts)) return trainer_of(parts, options, {});
+  return io::model_of(parts, options);
 }
 
 }  // namespace upconv

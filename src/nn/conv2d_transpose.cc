@@ -18,6 +18,7 @@
 #include "base/element.h"
 #include "base/text.h"
 #include "nn/activation_functions.h"
+#include "nn/initial_value.h"
 #include "nn/plan_cache.h"
 #include "nn/tensor_sum.h"
 #include "nn/tuple_argument.h"
@@ -137,10 +138,10 @@ void Conv2DTranspose::build(std::span<const Shape> input_shapes) {
   const Conv2DTransposeOptions& o = impl_->options;
   const DType dtype = dtype_policy_.variable_dtype;
   std::vector<Variable> variables;
-  variables.push_back({"kernel", name_ + "/kernel", o.kernel_initializer(kernel_shape, dtype), true, o.kernel_regularizer,
+  variables.push_back({"kernel", name_ + "/kernel", nn::initial_value(o.kernel_initializer, kernel_shape, dtype), true, o.kernel_regularizer,
                        o.kernel_constraint});
   if (o.use_bias)
-    variables.push_back({"bias", name_ + "/bias", o.bias_initializer({impl_->filters}, dtype), true, o.bias_regularizer,
+    variables.push_back({"bias", name_ + "/bias", nn::initial_value(o.bias_initializer, {impl_->filters}, dtype), true, o.bias_regularizer,
                          o.bias_constraint});
   variables_ = std::move(variables);
   built_input_shape_ = shape;

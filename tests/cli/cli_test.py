@@ -166,6 +166,13 @@ class Inspect(CliTest):
         self.assertRegex(text, r"pool1 \(MaxPooling2D\).*cannot be run\n")
         self.assertRegex(text, r"up3 \(Conv2DTranspose\).*float32\n")
 
+    def test_every_limit_is_an_argument(self):
+        for limit, value, complaint in (("--tensor-bytes", 20_000, "beyond the limits"), ("--json-bytes", 100, "config.json"), ("--nesting", 2, "nest"), ("--layers", 2, "layers"),
+                                        ("--hdf5-objects", 3, "objects"), ("--members", 2, "members")):
+            with self.subTest(limit=limit):
+                self.fails(3, complaint, "inspect", SUPERRES, limit, str(value))
+        self.good("inspect", SUPERRES, "--inflate-ratio", "1000", "--decode-seconds", "5")
+
     def test_bad_files(self):
         self.fails(4, "No such file", "inspect", "missing.keras")
         self.fails(4, "", "inspect", self.folder + "/none/x.keras")

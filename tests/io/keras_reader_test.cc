@@ -7,6 +7,7 @@
 
 #include "base/element.h"
 #include "support/npz.h"
+#include "upconv/custom.h"
 #include "upconv/error.h"
 #include "upconv/io.h"
 
@@ -119,6 +120,24 @@ TEST(KerasFiles, TheBundledModelAgreesWithKeras) {
     const Model model = load_model(models + name);
     EXPECT_EQ(model.count_params(), 13777) << name;
   }
+}
+
+TEST(KerasFiles, WeightsThatTheFileHoldsAreNotDrawnFirst) {
+  int drawn = 0;
+  register_custom<Initializer>("GlorotUniform", [&](const Config&) {
+    return Initializer([&](const Shape& shape, DType dtype) { return ++drawn, Tensor(shape, dtype); });
+  });
+  for (const char* name : {"sequential.keras", "nested.h5"}) load_model(kFolder + name), describe_model(kFolder + name);
+  EXPECT_EQ(drawn, 0);
+  load_architecture(kFolder + "sequential.keras");
+  register_custom<Initializer>("GlorotUniform", {});
+  EXPECT_GT(drawn, 0);
+}
+
+TEST(KerasFiles, ACompiledFileIsATrainer) {
+  EXPECT_TRUE(std::holds_alternative<Trainer>(load_compiled(kFolder + "compiled_adam.keras")));
+  EXPECT_TRUE(std::holds_alternative<Model>(load_compiled(kFolder + "sequential.keras")));
+  EXPECT_TRUE(std::holds_alternative<Model>(load_compiled(kFolder + "compiled_adam.keras", {.weights = kFolder + "compiled_adam.weights.h5"})));
 }
 
 TEST(KerasFiles, ErrorsNamePathPlaceAndReason) {

@@ -31,6 +31,17 @@ def test_another_word_is_refused():
         upconv.load_model(os.path.join(MODELS, "superres.keras"), isolation="sandbox")
 
 
+def test_limits_are_arguments():
+    path = os.path.join(MODELS, "superres.keras")
+    for limit, value in {"tensor_bytes": 100, "json_bytes": 100, "nesting": 2, "layers": 2, "hdf5_objects": 3, "zip_members": 2}.items():
+        with pytest.raises(upconv.FileError):
+            upconv.load_model(path, limits={limit: value})
+    assert upconv.load_model(path, limits={"inflate_ratio": 1000, "seconds": 5}).count_params() == 13777
+    for bad in ({"files": 3}, {"layers": -1}):
+        with pytest.raises(ValueError, match="limits"):
+            upconv.load_model(path, limits=bad)
+
+
 def test_a_package_without_the_helper_tells(tmp_path):
     """In a process of its own, with a copy of the package."""
     shutil.copytree(os.path.dirname(upconv.__file__), tmp_path / "upconv", ignore=shutil.ignore_patterns("upconv-decode", "__pycache__"))
