@@ -96,6 +96,48 @@ void ActivateGradient(const ActivationSpec& given, const T* x, const T* dy, T* d
   });
 }
 
+/// A byte's bits come from vectors of at most eight lanes.
+template <class T>
+using EightLanes = hn::CappedTag<T, 8>;
+
+template <class T>
+void PositiveBits(const T* y, std::uint8_t* bits, std::int64_t count) {
+  const EightLanes<T> d;
+  const std::size_t lanes = hn::Lanes(d);
+  std::int64_t i = 0;
+  for (; i + 8 <= count; i += 8, ++bits) {
+    unsigned byte = 0;
+    for (std::size_t at = 0; at < 8; at += lanes) {
+      std::uint8_t part[8] = {};
+      hn::StoreMaskBits(d, hn::Gt(hn::LoadU(d, y + i + at), hn::Zero(d)), part);
+      byte |= static_cast<unsigned>(part[0]) << at;
+    }
+    *bits = static_cast<std::uint8_t>(byte);
+  }
+  if (i == count) return;
+  unsigned byte = 0;
+  for (std::int64_t j = i; j < count; ++j) byte |= static_cast<unsigned>(y[j] > 0) << (j - i);
+  *bits = static_cast<std::uint8_t>(byte);
+}
+
+template <class T>
+void WherePositive(const std::uint8_t* bits, const T* dy, T* dx, std::int64_t count) {
+  const EightLanes<T> d;
+  const std::size_t lanes = hn::Lanes(d);
+  std::int64_t i = 0;
+  for (; i + 8 <= count; i += 8, ++bits)
+    for (std::size_t at = 0; at < 8; at += lanes) {
+      const std::uint8_t part[8] = {static_cast<std::uint8_t>(*bits >> at & ((1u << lanes) - 1))};
+      hn::StoreU(hn::IfThenElseZero(hn::LoadMaskBits(d, part), hn::LoadU(d, dy + i + at)), d, dx + i + at);
+    }
+  for (std::int64_t j = i; j < count; ++j) dx[j] = *bits >> (j - i) & 1 ? dy[j] : T(0);
+}
+
+void PositiveFloat(const float* y, std::uint8_t* bits, std::int64_t n) { PositiveBits(y, bits, n); }
+void PositiveDouble(const double* y, std::uint8_t* bits, std::int64_t n) { PositiveBits(y, bits, n); }
+void WhereFloat(const std::uint8_t* bits, const float* dy, float* dx, std::int64_t n) { WherePositive(bits, dy, dx, n); }
+void WhereDouble(const std::uint8_t* bits, const double* dy, double* dx, std::int64_t n) { WherePositive(bits, dy, dx, n); }
+
 void ActivateFloat(const ActivationSpec& spec, const float* x, float* y, std::int64_t n) { Activate(spec, x, y, n); }
 void ActivateDouble(const ActivationSpec& spec, const double* x, double* y, std::int64_t n) { Activate(spec, x, y, n); }
 void GradientFloat(const ActivationSpec& spec, const float* x, const float* dy, float* dx, std::int64_t n) {
@@ -115,6 +157,10 @@ HWY_EXPORT(ActivateFloat);
 HWY_EXPORT(ActivateDouble);
 HWY_EXPORT(GradientFloat);
 HWY_EXPORT(GradientDouble);
+HWY_EXPORT(PositiveFloat);
+HWY_EXPORT(PositiveDouble);
+HWY_EXPORT(WhereFloat);
+HWY_EXPORT(WhereDouble);
 
 void activate(const ActivationSpec& spec, const float* x, float* y, std::int64_t count, int isa) noexcept {
   if (spec.function == Activation::linear && x == y) return;
@@ -131,6 +177,19 @@ void activate_gradient(const ActivationSpec& spec, const float* x, const float* 
 void activate_gradient(const ActivationSpec& spec, const double* x, const double* dy, double* dx, std::int64_t count,
                        int isa) noexcept {
   UPCONV_DISPATCH(GradientDouble, isa)(spec, x, dy, dx, count);
+}
+
+void positive_bits(const float* y, std::uint8_t* bits, std::int64_t count, int isa) noexcept {
+  UPCONV_DISPATCH(PositiveFloat, isa)(y, bits, count);
+}
+void positive_bits(const double* y, std::uint8_t* bits, std::int64_t count, int isa) noexcept {
+  UPCONV_DISPATCH(PositiveDouble, isa)(y, bits, count);
+}
+void where_positive(const std::uint8_t* bits, const float* dy, float* dx, std::int64_t count, int isa) noexcept {
+  UPCONV_DISPATCH(WhereFloat, isa)(bits, dy, dx, count);
+}
+void where_positive(const std::uint8_t* bits, const double* dy, double* dx, std::int64_t count, int isa) noexcept {
+  UPCONV_DISPATCH(WhereDouble, isa)(bits, dy, dx, count);
 }
 
 }  // namespace upconv::kernels

@@ -39,4 +39,12 @@ void activate_gradient(const ActivationSpec& spec, const float* x, const float* 
 void activate_gradient(const ActivationSpec& spec, const double* x, const double* dy, double* dx, std::int64_t count,
                        int isa) noexcept;
 
+/// What relu's gradient needs of its result, in a bit an element: bit i % 8 of bits[i / 8] says y[i] > 0. (count + 7) / 8 bytes.
+void positive_bits(const float* y, std::uint8_t* bits, std::int64_t count, int isa) noexcept;
+void positive_bits(const double* y, std::uint8_t* bits, std::int64_t count, int isa) noexcept;
+
+/// dx[i] = dy[i] where bit i is set, else 0; dx may equal dy.
+void where_positive(const std::uint8_t* bits, const float* dy, float* dx, std::int64_t count, int isa) noexcept;
+void where_positive(const std::uint8_t* bits, const double* dy, double* dx, std::int64_t count, int isa) noexcept;
+
 }  // namespace upconv::kernels

@@ -291,8 +291,23 @@ struct TapeState {
   DType input_dtype;
   Tensor x;                                  // in the call's dtype
   Tensor sums;                               // before the activation; empty where the result says as much
-  Tensor y;
+  Shape y_shape;
+  DType y_dtype;
+  Tensor y;                                  // empty where nothing asks for it, or where relu's bits say enough
+  std::vector<std::uint8_t> positive;        // relu: ops::relu_bits of y
+
+  /// Without memory where y was not kept.
+  ConstTensorView y_view() const { return y.elements() > 0 ? y.view() : ConstTensorView(nullptr, y_shape, y_dtype); }
 };
+
+/// What the way back needs of the result.
+enum class Kept { nothing, bits, values };
+Kept kept_of(const Conv2DTranspose& layer, DataFormat data_format, DType dtype) {
+  const kernels::ActivationSpec* fused = fused_activation(layer);
+  if (!fused || layer.activity_regularizer()) return Kept::values;
+  if (!keeps_result_only(fused) || fused->function == kernels::Activation::linear) return Kept::nothing;
+  return data_format == DataFormat::channels_last && size_of(dtype) >= sizeof(float) ? Kept::bits : Kept::values;
+}
 
 /// Samples [first, first + count) of a tensor; an empty tensor stays one.
 ConstTensorView samples(ConstTensorView t, std::int64_t first, std::int64_t count) {
@@ -300,12 +315,14 @@ ConstTensorView samples(ConstTensorView t, std::int64_t first, std::int64_t coun
   const std::size_t bytes = t.byte_size() / static_cast<std::size_t>(t.shape[0]);
   Shape shape = t.shape;
   shape[0] = count;
+  if (!t.bytes) return {nullptr, shape, t.dtype};
   return {static_cast<const std::byte*>(t.bytes) + static_cast<std::size_t>(first) * bytes, shape, t.dtype};
 }
 
 /// A piece of a batch on its way back.
 struct TapePiece {
   ConstTensorView x, sums, y, dy;
+  const std::uint8_t* positive;              // null where y has values
 };
 
 /// The gradient of the sums before the activation; empty where that is dy itself. Fills `dbias` and empties the view where
@@ -320,6 +337,11 @@ Tensor sums_gradient(const Conv2DTranspose& layer, const ops::Geometry& g, const
   const kernels::ActivationSpec* fused = fused_activation(layer);
   if (fused && fused->function == kernels::Activation::linear) return total;
   const ConstTensorView sum = total.elements() > 0 ? total.view() : piece.dy;
+  if (piece.positive) {
+    Tensor dsums = Tensor::uninitialized(piece.y.shape, piece.y.dtype);
+    ops::relu_bias_gradient(g, piece.positive, sum, dsums, std::exchange(dbias, {}).bytes, options.execution);
+    return dsums;
+  }
   const ConstTensorView known = keeps_result_only(fused) ? piece.y : piece.sums;
   if (fused && known.dtype == sum.dtype) {
     Tensor dsums = Tensor::uninitialized(known.shape, known.dtype);
@@ -345,21 +367,26 @@ std::pair<Tensor, Tape> Conv2DTranspose::forward(std::vector<Tensor> inputs, con
   const ConstTensorView x = checked_input(*this, inputs.front(), converted);
   TapeState state;
   state.input_dtype = inputs.front().dtype();
+  Tensor y;
   if (keeps_result_only(fused_activation(*this))) {
-    state.y = call({&x, 1}, options);
+    y = call({&x, 1}, options);
   } else {
     state.sums = unfused_sums(*this, impl_->cache, impl_->geometry, x, linear_output_shape(impl_->geometry, x.shape, kernel().shape()),
                               options.execution);
     if (const kernels::ActivationSpec* fused = fused_activation(*this)) {
-      state.y = Tensor::uninitialized(state.sums.shape(), state.sums.dtype());
-      ops::activate(*fused, state.sums, state.y, options.execution);
+      y = Tensor::uninitialized(state.sums.shape(), state.sums.dtype());
+      ops::activate(*fused, state.sums, y, options.execution);
     } else {
-      state.y = impl_->options.activation(state.sums);
+      y = impl_->options.activation(state.sums);
     }
-    if (state.sums.dtype() != x.dtype) state.y = state.y.cast(x.dtype);
+    if (state.sums.dtype() != x.dtype) y = y.cast(x.dtype);
   }
   state.x = inputs.front().dtype() == x.dtype ? std::move(inputs.front()) : std::move(converted);
-  Tensor y = state.y;
+  state.y_shape = y.shape(), state.y_dtype = y.dtype();
+  const Kept kept = kept_of(*this, impl_->geometry.data_format, y.dtype());
+  if (kept == Kept::values) state.y = y;
+  if (kept == Kept::bits)
+    state.positive = ops::relu_bits(ops::make_geometry(state.x.shape(), kernel().shape(), impl_->geometry), y, options.execution);
   Tape tape(std::move(state));
   if (const Regularizer& regularizer = activity_regularizer()) {
     tape.activity_loss = activity_term(regularizer, y);
@@ -371,8 +398,8 @@ std::pair<Tensor, Tape> Conv2DTranspose::forward(std::vector<Tensor> inputs, con
 Gradients Conv2DTranspose::backward(ConstTensorView dy, const Tape& tape, const CallOptions& options) const {
   if (tape.empty()) throw ArgumentError("tape", base::cat("The tape of layer '", name_, "' is empty: it comes from forward()."));
   const TapeState& state = tape.as<TapeState>();
-  if (dy.shape != state.y.shape())
-    throw ArgumentError("dy", base::cat("The gradient must have the shape of the output, ", state.y.shape().str(), ". Received: ",
+  if (dy.shape != state.y_shape)
+    throw ArgumentError("dy", base::cat("The gradient must have the shape of the output, ", state.y_shape.str(), ". Received: ",
                                         dy.shape.str(), "."));
   const DType compute = state.x.dtype(), variable = dtype_policy_.variable_dtype;
   const std::int64_t batch = state.x.shape()[0];
@@ -387,13 +414,14 @@ Gradients Conv2DTranspose::backward(ConstTensorView dy, const Tape& tape, const 
   gradients.inputs.push_back(options.input_gradient ? Tensor::uninitialized(state.x.shape(), compute) : Tensor());
   // dX of several pieces is one call on the gradient of all sums, so that the kernel is packed once.
   const bool together = pieces.size() > 1 && options.input_gradient;
-  Tensor whole = together ? Tensor::uninitialized(state.y.shape(), compute) : Tensor();
+  Tensor whole = together ? Tensor::uninitialized(state.y_shape, compute) : Tensor();
   nn::TreeSum dkernels(options.execution), dbiases(options.execution);
   std::int64_t first = 0;
   for (const std::int64_t count : pieces) {
-    const TapePiece piece{samples(state.x, first, count), samples(state.sums, first, count), samples(state.y, first, count), samples(dy, first, count)};
+    TapePiece piece{samples(state.x, first, count), samples(state.sums, first, count), samples(state.y_view(), first, count), samples(dy, first, count), nullptr};
     const bool wanted = trainable_ && (count > 0 || pieces.size() == 1);
     const ops::Geometry g = geometry(piece.x);
+    if (!state.positive.empty()) piece.positive = state.positive.data() + first * ops::relu_sample_bytes(g);
     Tensor dkernel = wanted ? Tensor::uninitialized(kernel().shape(), compute) : Tensor();
     Tensor dbias = wanted && bias() ? Tensor::uninitialized(bias()->shape(), compute) : Tensor();
     TensorView open_dbias = dbias.elements() > 0 ? dbias.view() : TensorView{};

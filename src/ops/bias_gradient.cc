@@ -58,10 +58,21 @@ void activation_bias_gradient(const Geometry& g, const kernels::ActivationSpec& 
   });
 }
 
+template <class T>
+void relu_bias_gradient(const Geometry& g, const std::uint8_t* bits, const T* dy, T* dsums, T* dbias, const Execution& execution) {
+  const std::int64_t width = g.x.o * g.co, bytes = relu_row_bytes(g);
+  sum_rows(g, 0, dbias, execution, [&](std::int64_t r, T*) {
+    kernels::where_positive(bits + r * bytes, dy + r * width, dsums + r * width, width, execution.isa);
+    return static_cast<const T*>(dsums + r * width);
+  });
+}
+
 template void bias_gradient(const Geometry&, DType, const void*, float*, const Execution&);
 template void bias_gradient(const Geometry&, DType, const void*, double*, const Execution&);
 template void activation_bias_gradient(const Geometry&, const kernels::ActivationSpec&, const float*, const float*, float*, float*, const Execution&);
 template void activation_bias_gradient(const Geometry&, const kernels::ActivationSpec&, const double*, const double*, double*, double*,
                                        const Execution&);
+template void relu_bias_gradient(const Geometry&, const std::uint8_t*, const float*, float*, float*, const Execution&);
+template void relu_bias_gradient(const Geometry&, const std::uint8_t*, const double*, double*, double*, const Execution&);
 
 }  // namespace upconv::ops

@@ -16,4 +16,10 @@ template <class T>
 void activation_bias_gradient(const Geometry& g, const kernels::ActivationSpec& spec, const T* x, const T* dy, T* dsums, T* dbias,
                               const Execution& execution);
 
+/// Bytes of a row of relu_bits().
+inline std::int64_t relu_row_bytes(const Geometry& g) noexcept { return (g.x.o * g.co + 7) / 8; }
+/// The same for relu, from the bits of its result's rows (kernels::positive_bits), [n * oh][relu_row_bytes].
+template <class T>
+void relu_bias_gradient(const Geometry& g, const std::uint8_t* bits, const T* dy, T* dsums, T* dbias, const Execution& execution);
+
 }  // namespace upconv::ops

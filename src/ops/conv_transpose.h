@@ -80,4 +80,12 @@ void conv_transpose_gradients(const Geometry& geometry, DType dtype, const void*
 void activation_bias_gradient(const Geometry& geometry, const kernels::ActivationSpec& spec, ConstTensorView x, ConstTensorView dy,
                               TensorView dsums, void* dbias, const ExecutionOptions& options);
 
+/// What relu's gradient needs of its result y, a bit an element: samples follow each other, relu_sample_bytes() each. channels_last, float32
+/// or float64.
+std::vector<std::uint8_t> relu_bits(const Geometry& geometry, ConstTensorView y, const ExecutionOptions& options);
+std::int64_t relu_sample_bytes(const Geometry& geometry) noexcept;
+/// activation_bias_gradient of relu from such bits.
+void relu_bias_gradient(const Geometry& geometry, const std::uint8_t* bits, ConstTensorView dy, TensorView dsums, void* dbias,
+                        const ExecutionOptions& options);
+
 }  // namespace upconv::ops

@@ -4,6 +4,7 @@
 #include "ops/elementwise.h"
 #include "ops/input_gradient.h"
 #include "ops/kernel_gradient.h"
+#include "ops/parallel.h"
 #include "ops/rows.h"
 #include "ops/winograd_gradients.h"
 
@@ -55,6 +56,27 @@ void activation_bias_gradient(const Geometry& g, const kernels::ActivationSpec& 
     return activation_bias_gradient(g, spec, x.data<double>(), dy.data<double>(), dsums.data<double>(), static_cast<double*>(dbias), e);
   activate_gradient(spec, x, dy, dsums, options);
   if (dbias) conv_transpose_gradients(g, x.dtype, nullptr, nullptr, dsums.bytes, {nullptr, nullptr, dbias}, options);
+}
+
+std::int64_t relu_sample_bytes(const Geometry& g) noexcept { return g.y.o * relu_row_bytes(g); }
+
+std::vector<std::uint8_t> relu_bits(const Geometry& g, ConstTensorView y, const ExecutionOptions& options) {
+  const Execution e = resolve(options);
+  const std::int64_t rows = g.n * g.y.o, width = g.x.o * g.co, bytes = relu_row_bytes(g), parts = std::min<std::int64_t>(4 * e.threads, rows);
+  std::vector<std::uint8_t> bits(static_cast<std::size_t>(rows * bytes));
+  parallel_for(*e.executor, threads_worth_waking(g, e.threads), parts, [&](std::int64_t part) {
+    for (std::int64_t r = rows * part / parts; r < rows * (part + 1) / parts; ++r) {
+      if (y.dtype == DType::float32) kernels::positive_bits(y.data<float>() + r * width, bits.data() + r * bytes, width, e.isa);
+      else kernels::positive_bits(y.data<double>() + r * width, bits.data() + r * bytes, width, e.isa);
+    }
+  });
+  return bits;
+}
+
+void relu_bias_gradient(const Geometry& g, const std::uint8_t* bits, ConstTensorView dy, TensorView dsums, void* dbias, const ExecutionOptions& options) {
+  const Execution e = resolve(options);
+  if (dy.dtype == DType::float32) return relu_bias_gradient(g, bits, dy.data<float>(), dsums.data<float>(), static_cast<float*>(dbias), e);
+  relu_bias_gradient(g, bits, dy.data<double>(), dsums.data<double>(), static_cast<double*>(dbias), e);
 }
 
 }  // namespace upconv::ops

@@ -10,6 +10,7 @@
 #include <bit>
 #include <cmath>
 #include <functional>
+#include <cstring>
 #include <limits>
 #include <map>
 #include <random>
@@ -314,6 +315,34 @@ TEST_P(Elementwise, SquareplusOverflowsWithItsSquare) {
 INSTANTIATE_TEST_SUITE_P(Isa, Elementwise, testing::Range(0, static_cast<int>(isas().size())), [](const auto& info) {
   return isas()[static_cast<std::size_t>(info.param)].name;
 });
+
+template <class T>
+void expect_relu_bits(int isa) {
+  const T nan = std::numeric_limits<T>::quiet_NaN(), infinity = std::numeric_limits<T>::infinity();
+  const T values[] = {T(1), T(-1), T(0), T(-0.0), nan, infinity, -infinity, std::numeric_limits<T>::denorm_min()};
+  for (std::int64_t count = 0; count <= 41; ++count) {
+    std::vector<T> y(static_cast<std::size_t>(count) + 1), dy(y.size()), dx(y.size(), T(7));
+    for (std::size_t i = 1; i < y.size(); ++i) y[i] = values[i * i % 8], dy[i] = values[i * 3 % 8] + T(2);
+    std::vector<std::uint8_t> bits(static_cast<std::size_t>(count + 7) / 8 + 1, 0xA5);
+    kernels::positive_bits(y.data() + 1, bits.data(), count, isa);
+    kernels::where_positive(bits.data(), dy.data() + 1, dx.data() + 1, count, isa);
+    EXPECT_EQ(bits.back(), 0xA5);
+    EXPECT_EQ(dx[0], T(7));
+    for (std::size_t i = 1; i < y.size(); ++i) {
+      EXPECT_EQ(bits[(i - 1) / 8] >> (i - 1) % 8 & 1, y[i] > 0 ? 1 : 0) << i << " of " << count;
+      const T expected = y[i] > 0 ? dy[i] : T(0);
+      EXPECT_EQ(std::memcmp(&dx[i], &expected, sizeof(T)), 0) << i << " of " << count;
+    }
+  }
+}
+
+TEST(Elementwise, ReluBitsOnEveryTarget) {
+  for (std::size_t isa = 0; isa < kernels::isas().size(); ++isa) {
+    SCOPED_TRACE(kernels::isas()[isa].name);
+    expect_relu_bits<float>(static_cast<int>(isa));
+    expect_relu_bits<double>(static_cast<int>(isa));
+  }
+}
 
 }  // namespace
 }  // namespace upconv::kernels

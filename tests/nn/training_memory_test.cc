@@ -25,6 +25,12 @@ Model generator() {
                 up(3, {.strides = 2, .activation = "tanh"})}, "generator", Shape{4, 4, 1024});
 }
 
+/// Few weights, large pictures.
+Model pictures() {
+  return Model({up(32, {.activation = "relu"}, 3), up(32, {.activation = "relu"}, 3), up(32, {.activation = "relu"}, 3), up(3, {.strides = 2})}, "pictures",
+               Shape{192, 192, 3});
+}
+
 std::int64_t peak_kib() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
@@ -69,6 +75,11 @@ Memory in_a_process_of_its_own(Model (*make)(), const Shape& in, const Shape& ou
 
 TEST(TrainingMemory, ManyWeights) {
   const Memory memory = in_a_process_of_its_own(&generator, {8, 4, 4, 1024}, {8, 64, 64, 3});
+  EXPECT_LE(memory.peak, memory.bound);
+}
+
+TEST(TrainingMemory, LargePictures) {
+  const Memory memory = in_a_process_of_its_own(&pictures, {8, 192, 192, 3}, {8, 384, 384, 3});
   EXPECT_LE(memory.peak, memory.bound);
 }
 
