@@ -61,47 +61,51 @@ class Reader {
  private:
   [[noreturn]] void fail(const std::string& where, const std::string& why) const { throw FileError(file_.path(), where, why); }
 
-  void count_object(hid_t object, const std::string& where) {
+  /// How many attributes it has.
+  hsize_t count_object(hid_t object, const std::string& where) {
     H5O_info_t info;
-    if (H5Oget_info2(object, &info, H5O_INFO_BASIC) < 0) fail(where, "cannot be read");
+    if (H5Oget_info2(object, &info, H5O_INFO_BASIC | H5O_INFO_NUM_ATTRS) < 0) fail(where, "cannot be read");
     if (!seen_.insert(info.addr).second) fail(where, "the object is linked twice");
     if (static_cast<std::int64_t>(seen_.size()) > limits_.hdf5_objects)
       fail(where, base::cat("the file has more than ", limits_.hdf5_objects, " objects"));
+    return info.num_attrs;
   }
 
-  static herr_t collect_name(hid_t, const char* name, const H5L_info_t*, void* out) {
-    static_cast<std::vector<std::string>*>(out)->push_back(name);
+  struct Link {
+    std::string name;
+    H5L_type_t type;
+    haddr_t address;                                   // of a hard one
+  };
+  static herr_t collect_link(hid_t, const char* name, const H5L_info_t* info, void* out) {
+    static_cast<std::vector<Link>*>(out)->push_back({name, info->type, info->u.address});
     return 0;
   }
 
   void read_group(hid_t group, const std::string& path, Hdf5Node& node, int depth) {
     const std::string where = path.empty() ? "/" : path;
     if (depth > limits_.nesting) fail(where, base::cat("groups are nested deeper than ", limits_.nesting));
-    count_object(group, where);
-    read_attributes(group, where, node);
+    if (count_object(group, where) > 0) read_attributes(group, where, node);
     H5G_info_t info;
     if (H5Gget_info(group, &info) < 0) fail(where, "the group cannot be read");
     if (info.nlinks > static_cast<hsize_t>(limits_.hdf5_objects)) fail(where, base::cat("the group has more than ", limits_.hdf5_objects, " objects"));
-    std::vector<std::string> names;
-    if (H5Literate(group, H5_INDEX_NAME, H5_ITER_INC, nullptr, collect_name, &names) < 0) fail(where, "the group cannot be read");
-    std::sort(names.begin(), names.end());
-    for (const std::string& name : names) read_link(group, path + "/" + name, name, node, depth);
+    std::vector<Link> links;
+    if (H5Literate(group, H5_INDEX_NAME, H5_ITER_INC, nullptr, collect_link, &links) < 0) fail(where, "the group cannot be read");
+    std::sort(links.begin(), links.end(), [](const Link& a, const Link& b) { return a.name < b.name; });
+    for (const Link& link : links) read_link(group, path + "/" + link.name, link, node, depth);
   }
 
-  void read_link(hid_t group, const std::string& path, const std::string& name, Hdf5Node& parent, int depth) {
-    H5L_info_t link;
-    if (H5Lget_info(group, name.c_str(), &link, H5P_DEFAULT) < 0) fail(path, "the link cannot be read");
+  void read_link(hid_t group, const std::string& path, const Link& link, Hdf5Node& parent, int depth) {
     if (link.type != H5L_TYPE_HARD) fail(path, "is a soft, external or user-defined link; only hard links are read");
-    const Id object(H5Oopen(group, name.c_str(), H5P_DEFAULT), H5Oclose);
+    // By its address: a search for the name in a group of 90,000 costs as much as reading what it names.
+    const Id object(H5Oopen_by_addr(group, link.address), H5Oclose);
     if (!object.ok()) fail(path, "the link's object header cannot be read");
     Hdf5Node& node = parent.children.emplace_back();
-    node.name = name;
+    node.name = link.name;
     const H5I_type_t kind = H5Iget_type(object);
     if (kind == H5I_GROUP) return read_group(object, path, node, depth + 1);
     if (kind != H5I_DATASET) fail(path, "is neither a group nor a dataset");
     node.is_group = false;
-    count_object(object, path);
-    read_attributes(object, path, node);
+    if (count_object(object, path) > 0) read_attributes(object, path, node);
     read_dataset(object, path, node);
   }
 
@@ -210,8 +214,10 @@ class Reader {
       fail(where, base::cat("the tensors of the file take more than ", limits_.tensor_bytes, " bytes"));
     node.data = Tensor(node.shape, dtype);
     if (elements == 0) return;
-    const Id memory(memory_type(type, dtype), H5Tclose);
-    if (!memory.ok() || H5Dread(dataset, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, node.data.bytes()) < 0) fail(where, "cannot be read");
+    const bool half = dtype == DType::float16 || dtype == DType::bfloat16;
+    const Id own(half ? half_type(type, dtype) : -1, H5Tclose);
+    const hid_t memory = half ? hid_t{own} : dtype == DType::float32 ? H5T_NATIVE_FLOAT : H5T_NATIVE_DOUBLE;
+    if (memory < 0 || H5Dread(dataset, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, node.data.bytes()) < 0) fail(where, "cannot be read");
     // No other dataset's (claim_bytes), and read once: an inflated archive and its tensors need not be there together.
     if (const haddr_t place = H5Dget_offset(dataset); place != HADDR_UNDEF) file_.forget(static_cast<std::int64_t>(place), bytes);
   }
@@ -237,6 +243,19 @@ class Reader {
 
   /// Declared bytes against what the file stores.
   void check_storage(hid_t dataset, std::int64_t bytes, const std::string& where) {
+    if (bytes > limits_.tensor_bytes) fail(where, base::cat("its shape claims ", bytes, " bytes; at most ", limits_.tensor_bytes, " are read"));
+    const auto stored = static_cast<std::int64_t>(H5Dget_storage_size(dataset));
+    if (stored < 0 || stored > file_.size()) fail(where, base::cat("claims to store ", stored, " bytes in a file of ", file_.size()));
+    // An address is that of contiguous data in this file: what every Keras writes. The property list would cost more than all the rest.
+    const haddr_t place = H5Dget_offset(dataset);
+    const H5D_layout_t layout = place != HADDR_UNDEF ? H5D_CONTIGUOUS : checked_layout(dataset, stored, where);
+    if (layout == H5D_CONTIGUOUS && stored > 0) claim_bytes(place, stored, where);
+    if (layout != H5D_CHUNKED && stored < bytes) fail(where, base::cat("claims ", bytes, " bytes but stores ", stored));
+    const bool bomb = bytes > (std::int64_t{1} << 20) && bytes / limits_.inflate_ratio > stored;
+    if (layout == H5D_CHUNKED && (bomb || (stored == 0 && bytes > 0))) fail(where, base::cat("claims ", bytes, " bytes but stores ", stored));
+  }
+
+  H5D_layout_t checked_layout(hid_t dataset, std::int64_t stored, const std::string& where) const {
     const Id properties(H5Dget_create_plist(dataset), H5Pclose);
     if (!properties.ok()) fail(where, "cannot be read");
     if (H5Pget_external_count(properties) != 0) fail(where, "keeps its data in another file");
@@ -248,14 +267,8 @@ class Reader {
       const H5Z_filter_t filter = H5Pget_filter2(properties, static_cast<unsigned>(i), &flags, &values, nullptr, 0, nullptr, &config);
       if (filter != H5Z_FILTER_DEFLATE && filter != H5Z_FILTER_SHUFFLE) fail(where, base::cat("uses the filter ", filter, "; deflate and shuffle are read"));
     }
-    const auto stored = static_cast<std::int64_t>(H5Dget_storage_size(dataset));
     if (layout == H5D_CHUNKED) check_chunk(properties, dataset, stored, where);
-    if (layout == H5D_CONTIGUOUS && stored > 0) claim_bytes(H5Dget_offset(dataset), stored, where);
-    if (bytes > limits_.tensor_bytes) fail(where, base::cat("claims ", bytes, " bytes; at most ", limits_.tensor_bytes, " are read"));
-    if (stored < 0 || stored > file_.size()) fail(where, base::cat("claims to store ", stored, " bytes in a file of ", file_.size()));
-    if (layout != H5D_CHUNKED && stored < bytes) fail(where, base::cat("claims ", bytes, " bytes but stores ", stored));
-    const bool bomb = bytes > (std::int64_t{1} << 20) && bytes / limits_.inflate_ratio > stored;
-    if (layout == H5D_CHUNKED && (bomb || (stored == 0 && bytes > 0))) fail(where, base::cat("claims ", bytes, " bytes but stores ", stored));
+    return layout;
   }
 
   /// A whole chunk is decoded at once, however small the dataset is.
@@ -354,10 +367,8 @@ class Reader {
     fail(where, "holds elements that are neither IEEE floats, bfloat16 nor integers");
   }
 
-  /// The native form of a checked type: HDF5 exchanges the bytes where the file has them the other way.
-  static hid_t memory_type(hid_t type, DType dtype) {
-    if (dtype == DType::float32) return H5Tcopy(H5T_NATIVE_FLOAT);
-    if (dtype == DType::float64) return H5Tcopy(H5T_NATIVE_DOUBLE);
+  /// The native form of a checked two-byte type: HDF5 exchanges the bytes where the file has them the other way.
+  static hid_t half_type(hid_t type, DType dtype) {
     const hid_t copy = H5Tcopy(type);
     if (dtype == DType::float16) H5Tset_order(copy, H5T_ORDER_LE);
     return copy;
