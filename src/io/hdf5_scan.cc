@@ -30,6 +30,7 @@ class Scan {
       file_.read(start, std::as_writable_bytes(std::span(window.data(), static_cast<std::size_t>(size))));
       find(window, size, "TREE", [&](std::int64_t at) { check_tree(start + at); });
       find(window, size, "GCOL", [&](std::int64_t at) { check_heap(start + at); });
+      find(window, size, "HEAP", [&](std::int64_t at) { check_local_heap(start + at); });
     }
     check_texts();
   }
@@ -101,6 +102,15 @@ class Scan {
       heaps_[static_cast<std::uint64_t>(at)][id] = bytes;
       offset += 16 + (bytes + 7) / 8 * 8;
     }
+  }
+
+  /// A local heap, the names of a group: signature, version 0 and three zeros, size of the names, free list, their address. libhdf5
+  /// takes as much memory as the size says.
+  void check_local_heap(std::int64_t at) const {
+    if (!fits(at, 32) || number(at + 4, 4) != 0) return;
+    const std::uint64_t size = number(at + 8, 8), names = number(at + 24, 8);
+    const auto end = static_cast<std::uint64_t>(file_.size());
+    if (size > end || names > end - size) fail(at, "has a local heap whose names leave the file");
   }
 
   /// Variable-length texts: (length, heap, object) in an attribute, whose message begins at a multiple of 8, so the heap's address

@@ -3,6 +3,7 @@
 // flipped too.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <fstream>
 #include <iterator>
@@ -94,6 +95,25 @@ TEST(BrokenArchive, EveryBitFlipped) {
       flipped[at] ^= static_cast<std::byte>(1 << bit);
       ASSERT_LE(differences(good, [&] { return load_model(flipped); }), 0) << "byte " << at << " of " << bytes.size() << ", bit " << bit;
     }
+}
+
+/// libhdf5 takes as much memory as a local heap's size says.
+TEST(BrokenHdf5, ALocalHeapLargerThanTheFileIsRefused) {
+  const test::TempFolder temp;
+  const std::string path = temp / "m.h5";
+  save_model(tiny(), path);
+  Bytes bytes = contents(path);
+  const std::string_view signature("HEAP\0\0\0\0", 8);
+  const auto heap = std::search(bytes.begin(), bytes.end(), reinterpret_cast<const std::byte*>(signature.data()),
+                                reinterpret_cast<const std::byte*>(signature.data()) + signature.size());
+  ASSERT_NE(heap, bytes.end());
+  heap[8 + 4] = std::byte{16};               // 64 GiB more
+  try {
+    load_model(bytes);
+    FAIL() << "loaded";
+  } catch (const FileError& error) {
+    EXPECT_NE(std::string(error.what()).find("local heap"), std::string::npos) << error.what();
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(All, BrokenFiles,
