@@ -105,7 +105,8 @@ void ScatterLayout<T>::cut(const kernels::StripKernels<T>& kernels) {
   parts = std::clamp<std::int64_t>(std::min(height / std::max(kPartRows, 4 * y_reach), tasks), 1, height);
   part_rows = base::ceil_div(height, parts);
   parts = base::ceil_div(height, part_rows);
-  blocks = std::max(base::ceil_div(width, most_pixels()), std::min({kFewParts / parts, tasks, width / (8 * (lanes + x_reach))}));
+  const std::int64_t least = (parts == 1 ? 4 : 8) * (lanes + x_reach);   // columns of a block; an image of one part has no other work for threads
+  blocks = std::max(base::ceil_div(width, most_pixels()), std::min({kFewParts / parts, tasks, width / least}));
   block_columns = blocks <= 1 ? width : base::round_up(base::ceil_div(width, blocks) + x_reach, lanes) - x_reach;
   blocks = base::ceil_div(width, block_columns);
   double best = cost(kernels, 1);
