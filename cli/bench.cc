@@ -68,11 +68,15 @@ struct Candidate {
   }
 };
 
+ops::Geometry geometry_of(const BenchShape& shape) {
+  return ops::make_geometry(shape.input, {shape.kernel_size.h, shape.kernel_size.w, shape.filters, shape.input[3]},
+                            {.strides = shape.strides, .padding = parse_padding(shape.padding)});
+}
+
 std::vector<std::string> algorithms_for(const BenchShape& shape, const Options& o) {
   if (o.algorithm != "all") return {o.algorithm};
   ops::Problem problem;
-  problem.geometry = ops::make_geometry(shape.input, {shape.kernel_size.h, shape.kernel_size.w, shape.filters, shape.input[3]},
-                                        {.strides = shape.strides, .padding = parse_padding(shape.padding)});
+  problem.geometry = geometry_of(shape);
   problem.dtype = parse_dtype(o.dtype);
   std::vector<std::string> names = ops::applicable_algorithms(problem, parse_math(o.math));
   std::erase(names, "reference");
@@ -98,8 +102,7 @@ Conv2DTranspose built_layer(const BenchShape& shape, const Options& o) {
 
 /// The longer of reading the weights of live taps at `gbs` and doing the live multiply-adds at `peak`.
 double bound_of(const BenchShape& shape, double gbs, double peak) {
-  const ops::Geometry g = ops::make_geometry(shape.input, {shape.kernel_size.h, shape.kernel_size.w, shape.filters, shape.input[3]},
-                                             {.strides = shape.strides, .padding = parse_padding(shape.padding)});
+  const ops::Geometry g = geometry_of(shape);
   const double pair = static_cast<double>(g.ci * g.co);
   return std::max(4e-9 * pair * static_cast<double>(ops::live_taps(g.y) * ops::live_taps(g.x)) / gbs,
                   2e-9 * pair * static_cast<double>(g.n * ops::live_products(g.y) * ops::live_products(g.x)) / peak);

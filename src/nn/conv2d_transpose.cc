@@ -10,7 +10,6 @@
 #include "upconv/conv2d_transpose.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <mutex>
 #include <numeric>
@@ -283,8 +282,7 @@ namespace {
 
 /// relu's slope can be read off its result, so its sums need not be kept.
 bool keeps_result_only(const kernels::ActivationSpec* spec) {
-  return spec && (spec->function == kernels::Activation::linear ||
-                  (spec->function == kernels::Activation::relu && spec->a == 0 && std::isinf(spec->b) && spec->c == 0));
+  return spec && (spec->is_linear() || spec->is_relu());
 }
 
 struct TapeState {
@@ -305,7 +303,7 @@ enum class Kept { nothing, bits, values };
 Kept kept_of(const Conv2DTranspose& layer, DataFormat data_format, DType dtype) {
   const kernels::ActivationSpec* fused = fused_activation(layer);
   if (!fused || layer.activity_regularizer()) return Kept::values;
-  if (!keeps_result_only(fused) || fused->function == kernels::Activation::linear) return Kept::nothing;
+  if (!fused->is_relu()) return Kept::nothing;
   return data_format == DataFormat::channels_last && size_of(dtype) >= sizeof(float) ? Kept::bits : Kept::values;
 }
 
@@ -335,7 +333,7 @@ Tensor sums_gradient(const Conv2DTranspose& layer, const ops::Geometry& g, const
   if (regularizer && batch > 0) regularizer->add_gradient(piece.y, options.activity_scale / static_cast<double>(batch), total);
   const Activation& activation = layer.options().activation;
   const kernels::ActivationSpec* fused = fused_activation(layer);
-  if (fused && fused->function == kernels::Activation::linear) return total;
+  if (fused && fused->is_linear()) return total;
   const ConstTensorView sum = total.elements() > 0 ? total.view() : piece.dy;
   if (piece.positive) {
     Tensor dsums = Tensor::uninitialized(piece.y.shape, piece.y.dtype);

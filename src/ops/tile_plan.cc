@@ -32,11 +32,13 @@ constexpr std::int64_t kPaddedChannels = 64;            // so few, or an input s
                                                         // 14x14x64 -> 32 k3s2 1.10 x, 128x128x128 -> 64 k3s2 0.96 x
 constexpr std::int64_t kStagedBytes = 128 << 10, kTableBytes = 96 << 10;   // of a thread's scratch
 
+Image input_image(const Problem& p) { return {p.dtype, p.geometry.data_format, p.geometry.y.n, p.geometry.x.n, p.geometry.ci}; }
+Image output_image(const Problem& p) { return {p.dtype, p.geometry.data_format, p.geometry.y.o, p.geometry.x.o, p.geometry.co}; }
+
 /// Sums go straight to their place in y.
 template <class T>
 bool stores_directly(const Problem& p) {
-  return p.dtype == dtype_of<T> && (p.geometry.data_format == DataFormat::channels_last || p.geometry.co == 1) &&
-         (p.activation.is_linear() || p.activation.is_relu());
+  return output_image(p).direct(dtype_of<T>) && (p.activation.is_linear() || p.activation.is_relu());
 }
 
 /// Rows copied with zeros on both sides lie evenly spaced under every tap; a panel is then read once a row.
@@ -51,8 +53,7 @@ bool copies_rows(const Geometry& g, std::int64_t lanes) {
 template <class T>
 const int* row_heights(const Problem& p, int isa) {
   const Geometry& g = p.geometry;
-  const bool staged = p.dtype != dtype_of<T> || g.data_format != DataFormat::channels_last;
-  const bool even = staged || g.x.k <= g.x.s || copies_rows<T>(g, kernels::tile_kernels<T>(isa).lanes);
+  const bool even = !input_image(p).direct(dtype_of<T>) || g.x.k <= g.x.s || copies_rows<T>(g, kernels::tile_kernels<T>(isa).lanes);
   return stores_directly<T>(p) && even ? kernels::row_tiles<T>(isa).rows : kernels::tile_kernels<T>(isa).rows;
 }
 
@@ -63,8 +64,7 @@ TilePlan<T>::TilePlan(const Problem& problem, const Execution& execution, std::s
     : p_(problem), e_(execution), algorithm_(algorithm), reason_(std::move(reason)), kernels_(kernels::tile_kernels<T>(e_.isa)),
       row_tiles_(kernels::row_tiles<T>(e_.isa)),
       layout_(p_.geometry, kernels_, row_heights<T>(p_, e_.isa), merge),
-      in_{p_.dtype, p_.geometry.data_format, p_.geometry.y.n, p_.geometry.x.n, p_.geometry.ci},
-      out_{p_.dtype, p_.geometry.data_format, p_.geometry.y.o, p_.geometry.x.o, p_.geometry.co} {
+      in_(input_image(p_)), out_(output_image(p_)) {
   linear_ = p_.activation.is_linear(), relu_ = p_.activation.is_relu(), direct_ = stores_directly<T>(p_);
   const auto span = [](const std::vector<PhaseGroup>& groups, std::int64_t& first, std::int64_t& last, std::int64_t& reach) {
     for (const PhaseGroup& group : groups) {
