@@ -13,6 +13,8 @@
 
 #include <hwy/highway.h>
 
+#include <algorithm>
+
 #include "kernels/tiles.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -31,6 +33,15 @@ HWY_INLINE void Pin(V& v) {
 #else
   (void)v;
 #endif
+}
+
+/// Brings what a panel holds eight products ahead from L2 into L1, later than which the hardware is: tiles of 6x4 with panels of 1 MB
+/// 0.80 -> 0.97 of the peak, 8x3 0.93 -> 0.96 (Sapphire Rapids; 4 and 16 products ahead are no better).
+template <class T, int kVectors>
+HWY_INLINE void PrefetchPanel(const T* b) {
+  constexpr std::size_t kLanes = hn::MaxLanes(hn::ScalableTag<T>()), kWidth = kLanes * kVectors, kLine = 64 / sizeof(T);
+  UPCONV_UNROLL
+  for (std::size_t i = 0; i < kWidth; i += std::max(kLine, kLanes)) __builtin_prefetch(b + 8 * kWidth + i);
 }
 
 /// Memory that stays memory: GCC otherwise keeps the partial sums of small tiles in registers, and the loop's vectors on the stack.
@@ -98,7 +109,8 @@ HWY_INLINE void StoreTile(const TileTask<T>& t, V (&sum)[kRows][kVectors]) {
   }
 }
 
-template <class T, int kRows, int kVectors>
+/// kFetches: the task brings in memory for later; the others spare the instructions, 2-3 % of their time.
+template <class T, int kRows, int kVectors, bool kFetches>
 HWY_NOINLINE void RunTile(const TileTask<T>& t) {
   const hn::ScalableTag<T> d;
   using V = hn::Vec<hn::ScalableTag<T>>;
@@ -120,14 +132,17 @@ HWY_NOINLINE void RunTile(const TileTask<T>& t) {
     const T* row[kRows];
     UPCONV_UNROLL
     for (int m = 0; m < kRows; ++m) row[m] = t.rows[step->tap * t.tap_stride + m] + step->first;
-    const T* ahead = t.more ? t.rows[step->tap * t.tap_stride + kRows] + step->first : row[0];
+    const T* ahead = kFetches && t.more ? t.rows[step->tap * t.tap_stride + kRows] + step->first : row[0];
     const T* HWY_RESTRICT b = t.panel + static_cast<std::size_t>(step->position) * kWidth;
     const std::int64_t length = step->length;
     for (std::int64_t k = 0; k < length; ++k) {
-      __builtin_prefetch(fetch, 0, 2);
-      fetch += line;
-      __builtin_prefetch(ahead);
-      ahead += kRows;
+      if constexpr (kFetches) {
+        __builtin_prefetch(fetch, 0, 2);
+        fetch += line;
+        __builtin_prefetch(ahead);
+        ahead += kRows;
+      }
+      PrefetchPanel<T, kVectors>(b);
       V column[kVectors];
       UPCONV_UNROLL
       for (int v = 0; v < kVectors; ++v) {
@@ -167,10 +182,16 @@ constexpr int kMostRows[tile_max_vectors + 1] = {0, 8, 6, 4, 0};
 constexpr int kMostVectors = 3;
 #endif
 
+template <class T, int kRows, int kVectors>
+void ChooseTile(const TileTask<T>& t) {
+  if (t.fetch || t.more) RunTile<T, kRows, kVectors, true>(t);
+  else RunTile<T, kRows, kVectors, false>(t);
+}
+
 template <class T, int kVectors, int kRows>
 void Register(TileKernels<T>& kernels) {
   if constexpr (kRows > 0) {
-    kernels.run[kVectors][kRows] = &RunTile<T, kRows, kVectors>;
+    kernels.run[kVectors][kRows] = &ChooseTile<T, kRows, kVectors>;
     Register<T, kVectors, kRows - 1>(kernels);
   }
 }
