@@ -45,7 +45,7 @@ int decode(const std::string& path, const LoadLimits& limits) {
   send({&first, 1});
   if (!sandboxed) return 0;
   try {
-    io::write_frames(io::decode_keras_bytes(io::Bytes::adopt(0, path), limits), send);
+    io::write_frames(io::decode_keras_bytes(io::Bytes::adopt(0, path), limits, io::Tensors::left_in_file), send);
   } catch (const FileError& e) {
     io::write_frames(e, send);
   } catch (const std::bad_alloc&) {

@@ -36,6 +36,8 @@ class Bytes {
   Bytes slice(std::int64_t offset, std::int64_t size, std::string path) const;
   /// Gives owned memory back to the system; what it held must not be read again. Nothing for other bytes.
   void forget(std::int64_t offset, std::int64_t size) const noexcept;
+  /// Where a byte lies in the open file; -1 where the bytes are memory.
+  std::int64_t position(std::int64_t offset) const noexcept { return file_ ? start_ + offset : -1; }
   /// The open file, or -1 where the bytes are memory or a part.
   int descriptor() const noexcept;
 

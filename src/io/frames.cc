@@ -12,7 +12,9 @@ namespace upconv::io {
 
 namespace {
 
-enum class Kind : unsigned char { layout = 1, version, metadata, config, bytes, optimizer, group, attribute, dataset, tensor, integers, leave, error, end };
+enum class Kind : unsigned char { layout = 1, version, metadata, config, bytes, optimizer, group, attribute, dataset, tensor, integers, leave, error, end, left };
+
+const std::byte* bytes_of(const Tensor& tensor) { return static_cast<const std::byte*>(tensor.bytes()); }
 
 // ------------------------------------------------------------------------------------------------ writing
 
@@ -51,10 +53,12 @@ void send_node(Hdf5Node&& node, const FrameSink& sink) {
     send(sink, Kind::group, node.name);
   } else {
     Payload dataset;
-    dataset.text(node.name).number(static_cast<std::int64_t>(node.data.dtype())).number(static_cast<std::int64_t>(node.shape.rank()));
+    const DType dtype = node.left ? node.left->dtype : node.data.dtype();
+    dataset.text(node.name).number(static_cast<std::int64_t>(dtype)).number(static_cast<std::int64_t>(node.shape.rank()));
     for (std::size_t i = 0; i < node.shape.rank(); ++i) dataset.number(node.shape[i]);
     send(sink, Kind::dataset, dataset.bytes());
-    if (node.data.shape() == node.shape) send(sink, Kind::tensor, {static_cast<const std::byte*>(std::as_const(node.data).bytes()), node.data.byte_size()});
+    if (node.left) send(sink, Kind::left, node.left->position);
+    else if (node.data.shape() == node.shape) send(sink, Kind::tensor, {bytes_of(node.data), node.data.byte_size()});
     else send(sink, Kind::integers, std::as_bytes(std::span(node.integers)));
     node.data = Tensor();
     base::drop_kept();
@@ -68,7 +72,7 @@ void send_node(Hdf5Node&& node, const FrameSink& sink) {
 
 class Reader {
  public:
-  Reader(const std::string& path, const LoadLimits& limits, const FrameSource& source) : path_(path), limits_(limits), source_(source) {}
+  Reader(const Bytes& file, const LoadLimits& limits, const FrameSource& source) : file_(file), path_(file.path()), limits_(limits), source_(source) {}
 
   KerasParts parts() {
     KerasParts parts;
@@ -111,7 +115,7 @@ class Reader {
     std::memcpy(&length, head + 1, sizeof length);
     if (length > static_cast<std::uint64_t>(INT64_MAX)) refuse("a length beyond 63 bits");
     length_ = static_cast<std::int64_t>(length);
-    if (head[0] < std::byte{1} || head[0] > static_cast<std::byte>(Kind::end)) refuse("an unknown kind of frame");
+    if (head[0] < std::byte{1} || head[0] > static_cast<std::byte>(Kind::left)) refuse("an unknown kind of frame");
     return static_cast<Kind>(head[0]);
   }
 
@@ -184,18 +188,7 @@ class Reader {
       if (size < 0) refuse("a negative size");
       node.shape.push_back(size);
     }
-    const Kind kind = next();
-    const std::int64_t each = kind == Kind::tensor ? static_cast<std::int64_t>(size_of(static_cast<DType>(dtype))) : 8;
-    if ((kind != Kind::tensor && kind != Kind::integers) || length_ != base::checked_mul(node.shape.elements(), each)) refuse("a tensor of another size than its shape's");
-    tensor_bytes_ = base::checked_add(tensor_bytes_, length_);
-    if (tensor_bytes_ > limits_.tensor_bytes) refuse("more bytes of tensors than the limit");
-    if (kind == Kind::tensor) {
-      node.data = Tensor::uninitialized(node.shape, static_cast<DType>(dtype));
-      source_({static_cast<std::byte*>(node.data.bytes()), node.data.byte_size()});
-    } else {
-      node.integers.resize(static_cast<std::size_t>(length_ / 8));
-      source_(std::as_writable_bytes(std::span(node.integers)));
-    }
+    elements(node, next(), static_cast<DType>(dtype));
     for (Kind next_kind = next(); next_kind != Kind::leave; next_kind = next()) {
       if (next_kind != Kind::attribute) refuse("a frame out of place in a dataset");
       attribute(node);
@@ -204,6 +197,27 @@ class Reader {
     return node;
   }
 
+  /// What a dataset holds, from the frame that has just come.
+  void elements(Hdf5Node& node, Kind kind, DType dtype) {
+    if (kind != Kind::tensor && kind != Kind::integers && kind != Kind::left) refuse("a dataset without its elements");
+    const std::int64_t each = kind == Kind::integers ? 8 : static_cast<std::int64_t>(size_of(dtype));
+    const std::int64_t bytes = base::checked_mul(node.shape.elements(), each);
+    if (kind != Kind::left && length_ != bytes) refuse("a tensor of another size than its shape's");
+    tensor_bytes_ = base::checked_add(tensor_bytes_, bytes);
+    if (tensor_bytes_ > limits_.tensor_bytes) refuse("more bytes of tensors than the limit");
+    if (kind == Kind::integers) {
+      node.integers.resize(static_cast<std::size_t>(bytes / 8));
+      return source_(std::as_writable_bytes(std::span(node.integers)));
+    }
+    const std::int64_t place = kind == Kind::left ? (load(8), number()) : 0;
+    if (kind == Kind::left && (place < 0 || bytes > file_.size() || place > file_.size() - bytes)) refuse("a tensor outside the file");
+    node.data = Tensor::uninitialized(node.shape, dtype);
+    const std::span<std::byte> to(static_cast<std::byte*>(node.data.bytes()), node.data.byte_size());
+    if (kind == Kind::left) file_.read(place, to);
+    else source_(to);
+  }
+
+  const Bytes& file_;
   const std::string& path_;
   const LoadLimits& limits_;
   const FrameSource& source_;
@@ -229,11 +243,11 @@ void write_frames(const FileError& error, const FrameSink& sink) {
   send(sink, Kind::error, Payload().number(error.kind() == FileError::Kind::access).text(error.path()).text(error.where()).text(error.reason()).bytes());
 }
 
-KerasParts read_frames(const std::string& path, const LoadLimits& limits, const FrameSource& source) {
+KerasParts read_frames(const Bytes& file, const LoadLimits& limits, const FrameSource& source) {
   try {
-    return Reader(path, limits, source).parts();
+    return Reader(file, limits, source).parts();
   } catch (const ArgumentError& e) {                   // sizes that no shape can have
-    throw FileError(path, "", base::cat("the process that decodes the file broke the protocol: ", e.what()));
+    throw FileError(file.path(), "", base::cat("the process that decodes the file broke the protocol: ", e.what()));
   }
 }
 

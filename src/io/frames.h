@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a decoding process tells its parent: the parts of a Keras file as frames of one byte (the kind), eight (the length) and
-// a payload, through a pipe. The tree of weights goes depth first, tensors as they lie in memory. The reader trusts nothing:
-// lengths, nesting, counts and sums are held to the limits before memory is taken.
+// a payload, through a pipe. The tree of weights goes depth first, tensors as they lie in memory, or as the place in the file where
+// they lie so already. The reader trusts nothing: lengths, places, nesting, counts and sums are held to the limits before memory is taken.
 #pragma once
 
 #include <functional>
@@ -20,7 +20,7 @@ using FrameSource = std::function<void(std::span<std::byte> to)>;
 void write_frames(KerasParts&& parts, const FrameSink& sink);
 /// Sends an error in their place.
 void write_frames(const FileError& error, const FrameSink& sink);
-/// The parts of the file `path`, or the error that was sent, thrown. FileError for frames that break the rules.
-KerasParts read_frames(const std::string& path, const LoadLimits& limits, const FrameSource& source);
+/// The parts of `file`, or the error that was sent, thrown. FileError for frames that break the rules.
+KerasParts read_frames(const Bytes& file, const LoadLimits& limits, const FrameSource& source);
 
 }  // namespace upconv::io

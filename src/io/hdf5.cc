@@ -46,7 +46,7 @@ constexpr std::int64_t kMostAttributeBytes = std::int64_t{16} << 20;
 
 class Reader {
  public:
-  Reader(const Bytes& file, const LoadLimits& limits) : file_(file), limits_(limits) {}
+  Reader(const Bytes& file, const LoadLimits& limits, Tensors tensors) : file_(file), limits_(limits), tensors_(tensors) {}
 
   Hdf5Node read() {
     const Id h5(open_hdf5(file_), H5Fclose);
@@ -212,14 +212,29 @@ class Reader {
     const DType dtype = float_dtype(type, kind, where, node);
     if ((total_bytes_ += bytes) > limits_.tensor_bytes)
       fail(where, base::cat("the tensors of the file take more than ", limits_.tensor_bytes, " bytes"));
+    const haddr_t place = H5Dget_offset(dataset);
+    if (place != HADDR_UNDEF && bytes > 0 && as_in_memory(type, kind)) return take_as_it_lies(static_cast<std::int64_t>(place), dtype, node);
     node.data = Tensor(node.shape, dtype);
     if (elements == 0) return;
     const bool half = dtype == DType::float16 || dtype == DType::bfloat16;
     const Id own(half ? half_type(type, dtype) : -1, H5Tclose);
     const hid_t memory = half ? hid_t{own} : dtype == DType::float32 ? H5T_NATIVE_FLOAT : H5T_NATIVE_DOUBLE;
     if (memory < 0 || H5Dread(dataset, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, node.data.bytes()) < 0) fail(where, "cannot be read");
+    if (place != HADDR_UNDEF) file_.forget(static_cast<std::int64_t>(place), bytes);
+  }
+
+  static bool as_in_memory(hid_t type, H5T_class_t kind) { return kind == H5T_OPAQUE || H5Tget_order(type) == H5Tget_order(H5T_NATIVE_FLOAT); }
+
+  /// Data at a checked place, which libhdf5 would hand over as it is.
+  void take_as_it_lies(std::int64_t place, DType dtype, Hdf5Node& node) const {
+    if (const std::int64_t position = file_.position(place); tensors_ == Tensors::left_in_file && position >= 0) {
+      node.left = {position, dtype};
+      return;
+    }
+    node.data = Tensor::uninitialized(node.shape, dtype);
+    file_.read(place, {static_cast<std::byte*>(node.data.bytes()), node.data.byte_size()});
     // No other dataset's (claim_bytes), and read once: an inflated archive and its tensors need not be there together.
-    if (const haddr_t place = H5Dget_offset(dataset); place != HADDR_UNDEF) file_.forget(static_cast<std::int64_t>(place), bytes);
+    file_.forget(place, static_cast<std::int64_t>(node.data.byte_size()));
   }
 
   Shape dataset_shape(hid_t space, const std::string& where) const {
@@ -376,6 +391,7 @@ class Reader {
 
   const Bytes& file_;
   const LoadLimits& limits_;
+  const Tensors tensors_;
   std::set<haddr_t> seen_;
   std::map<haddr_t, haddr_t> claimed_;                 // first byte of contiguous data, and the one behind it
   std::int64_t total_bytes_ = 0;
@@ -383,10 +399,10 @@ class Reader {
 
 }  // namespace
 
-Hdf5Node read_hdf5(const Bytes& file, const LoadLimits& limits) {
+Hdf5Node read_hdf5(const Bytes& file, const LoadLimits& limits, Tensors tensors) {
   scan_hdf5(file);
   const auto lock = lock_hdf5();
-  return Reader(file, limits).read();
+  return Reader(file, limits, tensors).read();
 }
 
 }  // namespace upconv::io

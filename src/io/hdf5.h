@@ -5,6 +5,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -14,6 +15,9 @@
 
 namespace upconv::io {
 
+/// Whether tensors that lie in the open file as they do in memory are read, or only told of (Hdf5Node::left).
+enum class Tensors { read, left_in_file };
+
 struct Hdf5Node {
   std::string name;                                   // of the link
   bool is_group = true;
@@ -22,6 +26,11 @@ struct Hdf5Node {
   Tensor data;                                        // of a floating dataset
   std::vector<std::int64_t> integers;                 // of an integer dataset
   Shape shape;                                        // of a dataset
+  struct Left {
+    std::int64_t position;                            // of the first byte in the open file
+    DType dtype;
+  };
+  std::optional<Left> left = {};                      // of a floating dataset whose data was not read
 
   /// By a path like "layers/conv2d_transpose/vars"; nullptr where there is none.
   const Hdf5Node* find(std::string_view path) const;
@@ -30,6 +39,6 @@ struct Hdf5Node {
 };
 
 /// The whole file. Attributes of strings, lists of strings and numbers are kept, others dropped.
-Hdf5Node read_hdf5(const Bytes& file, const LoadLimits& limits);
+Hdf5Node read_hdf5(const Bytes& file, const LoadLimits& limits, Tensors tensors = Tensors::read);
 
 }  // namespace upconv::io

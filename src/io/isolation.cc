@@ -150,7 +150,7 @@ std::optional<KerasParts> decode_isolated(const Bytes& file, const LoadOptions& 
   if (program.empty()) return without("the program upconv-decode is not beside the library");
   Helper helper(program, file, options.limits);
   if (!helper.sandboxed()) return without("this system gives no sandbox (seccomp)");
-  return read_frames(file.path(), options.limits, [&](std::span<std::byte> to) { helper.read(to); });
+  return read_frames(file, options.limits, [&](std::span<std::byte> to) { helper.read(to); });
 }
 
 }  // namespace io

@@ -40,7 +40,7 @@ void note_optimizer(KerasParts& parts) {
     if (const Hdf5Node* group = root.find(place); group && !group->children.empty()) parts.has_optimizer_state = true;
 }
 
-KerasParts from_zip(const Bytes& file, const LoadLimits& limits) {
+KerasParts from_zip(const Bytes& file, const LoadLimits& limits, Tensors tensors) {
   KerasParts parts;
   parts.path = file.path(), parts.layout = "a .keras archive", parts.bytes = file.size();
   const ZipReader zip(file, limits);
@@ -50,14 +50,14 @@ KerasParts from_zip(const Bytes& file, const LoadLimits& limits) {
   parts.config = parse_model(text_of(zip.read("config.json")), file.path(), "config.json", limits);
   if (zip.has("model.weights.npz")) throw FileError(file.path(), "model.weights.npz", "weights in pickled NumPy form are not read");
   if (!zip.has("model.weights.h5")) throw FileError(file.path(), "model.weights.h5", "the weights are missing from the archive");
-  parts.weights = read_hdf5(zip.open("model.weights.h5"), limits);
+  parts.weights = read_hdf5(zip.open("model.weights.h5"), limits, tensors);
   return parts;
 }
 
-KerasParts from_hdf5(const Bytes& file, const LoadLimits& limits) {
+KerasParts from_hdf5(const Bytes& file, const LoadLimits& limits, Tensors tensors) {
   KerasParts parts;
   parts.path = file.path(), parts.bytes = file.size();
-  Hdf5Node root = read_hdf5(file, limits);
+  Hdf5Node root = read_hdf5(file, limits, tensors);
   if (const Config* version = root.attribute("keras_version"); version && version->is_string()) parts.keras_version = version->as_string();
   if (const Config* model = root.attribute("model_config")) {
     if (!model->is_string()) throw FileError(file.path(), "@model_config", "is not text");
@@ -170,10 +170,10 @@ Hdf5Node* legacy_layers(Hdf5Node& weights) {
   return weights.find("model_weights");      // without the attribute it is refused by the names' reader
 }
 
-KerasParts decode_keras_bytes(const Bytes& file, const LoadLimits& limits) {
+KerasParts decode_keras_bytes(const Bytes& file, const LoadLimits& limits, Tensors tensors) {
   KerasParts parts;
-  if (file.starts_with("PK")) parts = from_zip(file, limits);
-  else if (file.starts_with("\x89HDF\r\n\x1a\n")) parts = from_hdf5(file, limits);
+  if (file.starts_with("PK")) parts = from_zip(file, limits, tensors);
+  else if (file.starts_with("\x89HDF\r\n\x1a\n")) parts = from_hdf5(file, limits, tensors);
   else {
     const std::vector<std::byte> bytes = file.all(limits.json_bytes);
     const std::string_view text = text_of(bytes);

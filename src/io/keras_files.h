@@ -29,7 +29,7 @@ KerasParts read_keras_file(const std::string& path, const LoadOptions& options);
 KerasParts read_keras_bytes(const Bytes& file, const LoadOptions& options);
 
 /// One file's bytes decoded in this process; an index of shards is decoded as the JSON that it is.
-KerasParts decode_keras_bytes(const Bytes& file, const LoadLimits& limits);
+KerasParts decode_keras_bytes(const Bytes& file, const LoadLimits& limits, Tensors tensors = Tensors::read);
 
 /// The group that holds the legacy layers (attribute layer_names), or nullptr for the newer layout.
 Hdf5Node* legacy_layers(Hdf5Node& weights);

@@ -90,8 +90,9 @@ void png(Bytes bytes) {
 }
 
 void frames(Bytes bytes) {
+  const io::Bytes whole = file(bytes);                 // where tensors may lie
   tried([&] {
-    io::read_frames("memory", small().limits, [&](std::span<std::byte> to) {
+    io::read_frames(whole, small().limits, [&](std::span<std::byte> to) {
       if (to.size() > bytes.size()) throw FileError("memory", "", "ends too early");
       std::copy_n(bytes.begin(), to.size(), to.begin());
       bytes = bytes.subspan(to.size());
