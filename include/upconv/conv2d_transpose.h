@@ -53,7 +53,7 @@ class UPCONV_EXPORT Conv2DTranspose final : public Layer {
   /// From get_config()'s dictionary. Unknown keys are an ArgumentError, as in Keras.
   static Conv2DTranspose from_config(const Config& config);
 
-  /// Builds the layer on the first call, then computes. Not for use from several threads until built.
+  /// Builds the layer on the first call, then computes. May be called from several threads at once.
   Tensor operator()(ConstTensorView x, const CallOptions& options = {});
   Tensor operator()(ConstTensorView x, const CallOptions& options = {}) const;   ///< StateError when not built
   /// Into the caller's memory: `out` has the output's shape and dtype.

@@ -2,8 +2,10 @@
 // The one interface of every layer, its variables, and what a training step passes around.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <string>
 #include <string_view>
@@ -93,7 +95,11 @@ class UPCONV_EXPORT Layer {
 
   /// Creates the weights for an input of this shape (unknown sizes allowed where Keras allows them).
   virtual void build(std::span<const Shape> input_shapes) = 0;
-  void build(const Shape& input_shape) { build(std::span(&input_shape, 1)); }
+  void build(const Shape& input_shape);
+  /// build() where that has not happened. Any number of threads may call this, build(Shape) and built() at once: those that come to
+  /// one layer together wait for the first, and nobody waits for another layer.
+  void build_once(std::span<const Shape> input_shapes);
+  void build_once(const Shape& input_shape) { build_once(std::span(&input_shape, 1)); }
   bool built() const noexcept { return built_; }
   /// The shape build() was given; what build_config holds.
   const Shape& built_input_shape() const noexcept { return built_input_shape_; }
@@ -112,7 +118,7 @@ class UPCONV_EXPORT Layer {
   virtual Gradients backward(ConstTensorView dy, const Tape& tape, const CallOptions& options = {}) const = 0;
 
   /// Weights in Keras's order: trainable first ([kernel, bias]), then non-trainable state.
-  virtual std::span<const Variable> variables() const noexcept { return variables_; }
+  std::span<const Variable> variables() const noexcept { return built_ ? std::span<const Variable>(variables_) : std::span<const Variable>(); }
   std::vector<Tensor> get_weights() const;
   /// Throws ArgumentError in Keras's words on a wrong count or shape (naming the Conv2D and torch layouts where the shapes
   /// look like one of those). All or nothing. Values are converted to the variable's dtype and copied into its memory, which
@@ -120,6 +126,8 @@ class UPCONV_EXPORT Layer {
   void set_weights(std::span<const Tensor> weights);
   /// Sets one variable's value (same shape), converted to its dtype.
   void assign(std::size_t index, ConstTensorView value);
+  /// Changes one variable where it lies: `write` gets its memory, in its dtype, and must not throw after a first change.
+  void update(std::size_t index, const std::function<void(TensorView)>& write);
   /// Drops packed copies of the weights; the next call makes them again. A training step does it when they have served.
   virtual void drop_packed() const noexcept {}
   std::int64_t count_params() const;                                ///< throws StateError before build, in Keras's words
@@ -140,8 +148,19 @@ class UPCONV_EXPORT Layer {
   /// Runs `write`, which changes the variables' values, and drops what was packed from them.
   virtual void rewrite(const std::function<void()>& write) { write(); }
 
+  /// A flag: whoever reads true sees all that was written before it was set. The mutex is held while the layer is built.
+  struct Built {
+    std::atomic<bool> value{false};
+    std::recursive_mutex mutex;                        // an initialiser of the caller's may ask for the layer again
+    Built() = default;
+    Built(const Built& other) noexcept : value(bool{other}) {}
+    operator bool() const noexcept { return value.load(std::memory_order_acquire); }
+    Built& operator=(bool now) noexcept { value.store(now, std::memory_order_release); return *this; }
+  };
+
   std::string name_;
-  bool trainable_ = true, built_ = false;
+  bool trainable_ = true;
+  Built built_;
   DTypePolicy dtype_policy_;
   Shape built_input_shape_;
   std::vector<Variable> variables_;

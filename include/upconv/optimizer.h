@@ -135,8 +135,8 @@ class UPCONV_EXPORT Optimizer {
   static Optimizer from_config(const Config& identifier);
 
   /// One step on a model or a layer. `gradients` in the order of all weights; an empty tensor, or an untrainable weight, is
-  /// passed over. Throws ArgumentError "No gradients provided" when all are empty, and when a shape differs; nothing has
-  /// changed then.
+  /// passed over. Throws ArgumentError "No gradients provided" when all are empty, and when a shape differs, and what a
+  /// constraint throws; nothing has changed then.
   void apply(Model& model, std::span<const Tensor> gradients);
   void apply(Model& model, std::vector<Tensor>&& gradients);          ///< takes them over: no copy
   void apply(Layer& layer, std::span<const Tensor> gradients);

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <mutex>
-
 #include "module.h"
 #include "upconv/error.h"
 #include "values.h"
@@ -46,20 +44,12 @@ LayerPtr make_conv(const std::string& json, const nb::dict& values) {
   return std::make_shared<Conv2DTranspose>(plain.filters(), plain.kernel_size(), std::move(o));
 }
 
-/// Builds a layer that is not built. Threads that come together wait for the first; the GIL is not held, because an initialiser
-/// may be a Python function, and that one may build other layers.
-void build_once(Layer& layer, const Shape& shape) {
-  static std::recursive_mutex mutex;
-  const std::lock_guard lock(mutex);
-  if (!layer.built()) layer.build(shape);
-}
-
 nb::object call(const LayerPtr& layer, const Array& x, bool bfloat16, const std::string& math, const std::string& algorithm, int threads) {
   const ConstTensorView view = view_of(x, bfloat16);
   Tensor y;
   {
     const nb::gil_scoped_release released;
-    build_once(*layer, view.shape);
+    layer->build_once(view.shape);
     y = layer->call({&view, 1}, {.execution = execution_of(math, algorithm, threads)});
   }
   return to_numpy(std::move(y));
@@ -70,7 +60,7 @@ void call_into(const LayerPtr& layer, const Array& x, bool x_bfloat16, const Wri
   const ConstTensorView view = view_of(x, x_bfloat16);
   const TensorView target = writable_view_of(out, out_bfloat16);
   const nb::gil_scoped_release released;
-  build_once(*layer, view.shape);
+  layer->build_once(view.shape);
   conv_of(layer).call_into(view, target, {.execution = execution_of(math, algorithm, threads)});
 }
 
@@ -79,7 +69,7 @@ std::pair<nb::object, Tape> forward(const LayerPtr& layer, const Array& x, bool 
   std::pair<Tensor, Tape> result;
   {
     const nb::gil_scoped_release released;
-    build_once(*layer, view.shape);
+    layer->build_once(view.shape);
     std::vector<Tensor> inputs;
     inputs.push_back(Tensor::copy_of(view));
     result = layer->forward(std::move(inputs), {.training = true});
@@ -128,7 +118,8 @@ void bind_layer(nb::module_& m) {
       .def_prop_ro("compute_dtype", [](const Layer& l) { return std::string(name_of(l.dtype_policy().compute_dtype)); })
       .def_prop_ro("variable_dtype", [](const Layer& l) { return std::string(name_of(l.dtype_policy().variable_dtype)); })
       .def_prop_ro("built_input_shape", [](const Layer& l) { return tuple_of(l.built_input_shape()); })
-      .def("build", [](Layer& l, const std::vector<std::optional<std::int64_t>>& shape) { l.build(shape_of(shape)); })
+      .def("build", [](Layer& l, const std::vector<std::optional<std::int64_t>>& shape) { l.build(shape_of(shape)); },
+           nb::call_guard<nb::gil_scoped_release>())        // an initialiser may be a Python function, and another thread may be building
       .def("compute_output_shape", [](const Layer& l, const std::vector<std::optional<std::int64_t>>& shape) { return tuple_of(l.compute_output_shape(shape_of(shape))); })
       .def("count_params", &Layer::count_params)
       .def("losses", &Layer::losses)

@@ -116,7 +116,8 @@ void bind_model(nb::module_& m) {
         return shapes;
       })
       .def("outputs", [](const Model& model) { return model.output_nodes().size(); })
-      .def("build", [](Model& model, const std::vector<std::optional<std::int64_t>>& shape) { model.build(shape_of(shape)); })
+      .def("build", [](Model& model, const std::vector<std::optional<std::int64_t>>& shape) { model.build(shape_of(shape)); },
+           nb::call_guard<nb::gil_scoped_release>())
       .def("count_params", &Model::count_params)
       .def("losses", &Model::losses)
       .def("config_json", [](const Model& model) { return model.get_config().json(); })
@@ -134,6 +135,7 @@ void bind_model(nb::module_& m) {
   m.def("make_sequential", [](const std::vector<std::shared_ptr<Layer>>& layers, const std::string& name, const std::optional<std::vector<std::optional<std::int64_t>>>& input_shape) {
     std::optional<Shape> shape;
     if (input_shape) shape = shape_of(*input_shape);
+    const nb::gil_scoped_release released;
     return Model(layers, name, shape);
   }, nb::arg("layers"), nb::arg("name"), nb::arg("input_shape").none());
   nb::class_<LoadOptions>(m, "LoadOptions");

@@ -259,7 +259,7 @@ Tensor Conv2DTranspose::call(std::span<const ConstTensorView> inputs, const Call
 
 Tensor Conv2DTranspose::operator()(ConstTensorView x, const CallOptions& options) const { return call({&x, 1}, options); }
 Tensor Conv2DTranspose::operator()(ConstTensorView x, const CallOptions& options) {
-  if (!built_) Layer::build(x.shape);
+  build_once(x.shape);
   return call({&x, 1}, options);
 }
 

@@ -33,6 +33,17 @@ Layer::~Layer() = default;
 
 void Layer::set_trainable(bool trainable) { trainable_ = trainable; }
 
+void Layer::build(const Shape& input_shape) {
+  const std::lock_guard lock(built_.mutex);
+  build(std::span(&input_shape, 1));
+}
+
+void Layer::build_once(std::span<const Shape> input_shapes) {
+  if (built_) return;
+  const std::lock_guard lock(built_.mutex);
+  if (!built_) build(input_shapes);
+}
+
 DType Layer::compute_output_dtype(DType) const { return dtype_policy_.compute_dtype; }
 
 std::vector<Tensor> Layer::get_weights() const {
@@ -42,10 +53,10 @@ std::vector<Tensor> Layer::get_weights() const {
 }
 
 void Layer::set_weights(std::span<const Tensor> weights) {
-  if (weights.size() != variables_.size())
+  if (weights.size() != variables().size())
     throw ArgumentError("weights", base::cat("You called `set_weights(weights)` on layer '", name_,
                                              "' with a weight list of length ", weights.size(),
-                                             ", but the layer was expecting ", variables_.size(), " weights."));
+                                             ", but the layer was expecting ", variables().size(), " weights."));
   for (std::size_t i = 0; i < weights.size(); ++i) {
     const Tensor& present = variables_[i].value;
     if (weights[i].shape() != present.shape())
@@ -58,16 +69,25 @@ void Layer::set_weights(std::span<const Tensor> weights) {
   });
 }
 
+static Variable& checked(std::span<Variable> variables, std::size_t index, const std::string& layer) {
+  if (index >= variables.size())
+    throw ArgumentError("index", base::cat("Layer '", layer, "' has ", variables.size(), " weights. Received: index=", index));
+  return variables[index];
+}
+
 void Layer::assign(std::size_t index, ConstTensorView value) {
-  if (index >= variables_.size())
-    throw ArgumentError("index", base::cat("Layer '", name_, "' has ", variables_.size(), " weights. Received: index=", index));
-  Variable& variable = variables_[index];
+  Variable& variable = checked(variables_, index, name_);
   if (value.shape != variable.value.shape())
     throw ArgumentError("value", base::cat("The shape of the target variable and the shape of the target value in "
                                            "`variable.assign(value)` must match. variable.shape=", variable.value.shape().str(),
                                            ", Received: value.shape=", value.shape.str(), ". Target variable: ", variable.path,
                                            layout_hint(variable.value.shape(), value.shape)));
   rewrite([&] { convert(value, variable.value); });
+}
+
+void Layer::update(std::size_t index, const std::function<void(TensorView)>& write) {
+  Variable& variable = checked(variables_, index, name_);
+  rewrite([&] { write(variable.value); });
 }
 
 std::int64_t Layer::count_params() const {

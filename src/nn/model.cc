@@ -110,7 +110,7 @@ static std::vector<Shape> shapes_of_nodes(const Model& model, std::span<const Sh
     std::vector<Shape> in;
     for (const std::size_t input : node.inputs) in.push_back(shapes[input]);
     Layer& layer = *model.layers()[node.layer];
-    if (build && !layer.built()) layer.build(in);
+    if (build) layer.build_once(in);
     shapes[i] = layer.compute_output_shape(in);
   }
   return shapes;

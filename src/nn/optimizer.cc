@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <tuple>
 
 #include "base/text.h"
 #include "nn/optimizer_impl.h"
@@ -46,7 +47,7 @@ void check_momentum(double momentum) {
 }
 
 void update(const OptimizerAlgorithm& algorithm, const nn::Parameter& parameter) {
-  nn::for_dtype(parameter.value.dtype(), [&]<DType kType>() { std::visit(nn::Update<kType>{parameter}, algorithm); });
+  nn::for_dtype(parameter.value.dtype, [&]<DType kType>() { std::visit(nn::Update<kType>{parameter}, algorithm); });
 }
 
 /// x as a number of n's kind.
@@ -74,14 +75,14 @@ std::vector<OptimizerTarget> Optimizer::Impl::targets(const std::vector<Model::W
     if (gradients[i].shape() != variable.value.shape())
       refuse("gradients", base::cat("The gradient of ", variable.path, " must have shape ", variable.value.shape().str(), ". Received: ",
                                     gradients[i].shape().str(), "."));
-    targets.push_back({weights[i].layer, weights[i].index, variable.value,
+    targets.push_back({weights[i].layer, weights[i].index,
                        gradients[i].dtype() == variable.value.dtype() ? std::move(gradients[i]) : gradients[i].cast(variable.value.dtype()), i});
   }
   if (targets.empty()) refuse("gradients", "No gradients provided for any variable.");
   prepare(weights);
   for (const OptimizerTarget& t : targets)
     if (!tracked[t.slot])
-      refuse("gradients", base::cat("Unknown variable: ", t.layer->variables()[t.index].path, ". This optimizer can only be called for the "
+      refuse("gradients", base::cat("Unknown variable: ", t.variable().path, ". This optimizer can only be called for the "
                                     "variables it was originally built with. When working with a new set of variables, you should recreate a "
                                     "new optimizer instance."));
   return targets;
@@ -105,31 +106,76 @@ bool Optimizer::Impl::unscale(std::vector<OptimizerTarget>& targets) {
 
 void Optimizer::Impl::apply(const std::vector<Model::WeightRef>& weights, std::vector<Tensor> gradients) {
   std::vector<OptimizerTarget> targets = this->targets(weights, std::move(gradients));
+  const auto before = std::tuple(step_counter, dynamic_scale, u_product);
   if (!unscale(targets)) return;
   if (options.loss_scale_factor && !options.loss_scaling)
     for (OptimizerTarget& t : targets) nn::each(workers(), t.gradient, [scale = *options.loss_scale_factor](auto g) { return g / like(g, scale); });
   const bool updates = (raw_step + 1) % accumulation() == 0;
-  accumulate(targets, updates);
-  if (updates) update_all(targets);
-  // The moving average and the constraints run on accumulating steps too, as in Keras.
-  average(targets);
-  for (OptimizerTarget& t : targets) {
-    t.layer->variables()[t.index].constraint.project(t.value);
-    t.layer->assign(t.index, t.value);
+  if (updates) {
+    add_accumulated(targets);
+    clip(targets);
+    if (const auto* nadam = std::get_if<Nadam>(&algorithm))
+      u_product = base::rounded(u_product * nadam->beta_1 * (1 - 0.5 * std::pow(0.96, static_cast<double>(iterations() + 1))), DType::float32);
+  }
+  try {
+    move_all(targets, updates);
+  } catch (...) {
+    std::tie(step_counter, dynamic_scale, u_product) = before;
+    throw;
   }
   ++raw_step;
 }
 
-void Optimizer::Impl::accumulate(std::vector<OptimizerTarget>& targets, bool updates) {
+/// The gradients become their means with those of the steps before.
+void Optimizer::Impl::add_accumulated(std::vector<OptimizerTarget>& targets) const {
   if (!options.gradient_accumulation_steps) return;
-  for (OptimizerTarget& t : targets) {
-    Tensor& sum = accumulators[t.slot];
-    if (!updates) {
-      nn::each(workers(), sum, [](auto a, auto g) { return a + g; }, t.gradient);
-      continue;
-    }
-    nn::each(workers(), t.gradient, [steps = static_cast<double>(accumulation())](auto g, auto a) { return (g + a) / like(g, steps); }, sum);
-    nn::each(workers(), sum, [](auto a) { return like(a, 0); });
+  for (OptimizerTarget& t : targets)
+    nn::each(workers(), t.gradient, [steps = static_cast<double>(accumulation())](auto g, auto a) { return (g + a) / like(g, steps); }, accumulators[t.slot]);
+}
+
+/// One weight's way to its next value, but for the constraint. The moving average runs on accumulating steps too, as in Keras.
+void Optimizer::Impl::move(const OptimizerTarget& t, bool updates, TensorView value, std::vector<Tensor>& slots, Tensor& average) const {
+  if (updates) {
+    const double rate = learning_rate();
+    const auto& excluded = options.exclude_from_weight_decay;
+    const auto decay = weight_decay();
+    if (decay && std::none_of(excluded.begin(), excluded.end(), [&](const std::string& part) { return t.variable().path.find(part) != std::string::npos; }))
+      nn::each(workers(), value, [decay = *decay, rate](auto w) { return w - w * like(w, decay) * like(w, rate); });
+    update(algorithm, {value, t.gradient, slots, workers(), rate, iterations() + 1, u_product});
+  }
+  if (!options.use_ema) return;
+  const double momentum = options.ema_momentum * (iterations() != 0 ? 1 : 0);
+  nn::each(workers(), average, [momentum](auto a, auto v) { return like(a, momentum) * a + (like(a, 1) - like(a, momentum)) * v; }, value);
+  if (options.ema_overwrite_frequency && (iterations() + 1) % *options.ema_overwrite_frequency == 0) convert(average, value);
+}
+
+/// Constraints may be the caller's and fail: weights with one move on copies, and nothing has changed until all have been
+/// projected. The others move where they lie: copying them there and back cost 6-9 % of a step of the DCGAN generator.
+void Optimizer::Impl::move_all(const std::vector<OptimizerTarget>& targets, bool updates) {
+  struct Moved {
+    const OptimizerTarget* target;
+    Tensor value;
+    std::vector<Tensor> slots;
+    Tensor average;
+  };
+  std::vector<Moved> constrained;
+  for (const OptimizerTarget& t : targets) {
+    if (!t.variable().constraint) continue;
+    Moved m{&t, t.variable().value, slots[t.slot], averages[t.slot]};
+    move(t, updates, m.value, m.slots, m.average);
+    t.variable().constraint.project(m.value);
+    constrained.push_back(std::move(m));
+  }
+  for (Moved& m : constrained) {
+    m.target->layer->assign(m.target->index, m.value);
+    slots[m.target->slot] = std::move(m.slots), averages[m.target->slot] = std::move(m.average);
+  }
+  for (const OptimizerTarget& t : targets) {
+    if (!t.variable().constraint)
+      t.layer->update(t.index, [&](TensorView value) { move(t, updates, value, slots[t.slot], averages[t.slot]); });
+    if (!options.gradient_accumulation_steps) continue;
+    if (updates) nn::each(workers(), accumulators[t.slot], [](auto a) { return like(a, 0); });
+    else nn::each(workers(), accumulators[t.slot], [](auto a, auto g) { return a + g; }, t.gradient);
   }
 }
 
@@ -151,31 +197,6 @@ void Optimizer::Impl::clip(std::vector<OptimizerTarget>& targets) const {
   if (options.clipvalue && *options.clipvalue > 0)
     for (OptimizerTarget& t : targets)
       nn::each(workers, t.gradient, [c = *options.clipvalue](auto g) { return nn::min(nn::max(g, like(g, -c)), like(g, c)); });
-}
-
-void Optimizer::Impl::update_all(std::vector<OptimizerTarget>& targets) {
-  clip(targets);
-  const double rate = learning_rate();
-  const std::int64_t step = iterations() + 1;
-  if (const auto decay = weight_decay())
-    for (OptimizerTarget& t : targets) {
-      const std::string& path = t.layer->variables()[t.index].path;
-      const bool excluded = std::any_of(options.exclude_from_weight_decay.begin(), options.exclude_from_weight_decay.end(),
-                                        [&](const std::string& part) { return path.find(part) != std::string::npos; });
-      if (!excluded) nn::each(workers(), t.value, [decay = *decay, rate](auto w) { return w - w * like(w, decay) * like(w, rate); });
-    }
-  if (const auto* nadam = std::get_if<Nadam>(&algorithm))
-    u_product = base::rounded(u_product * nadam->beta_1 * (1 - 0.5 * std::pow(0.96, static_cast<double>(step))), DType::float32);
-  for (OptimizerTarget& t : targets) update(algorithm, {t.value, t.gradient, slots[t.slot], workers(), rate, step, u_product});
-}
-
-void Optimizer::Impl::average(std::vector<OptimizerTarget>& targets) {
-  if (!options.use_ema) return;
-  const double momentum = options.ema_momentum * (iterations() != 0 ? 1 : 0);
-  for (OptimizerTarget& t : targets) {
-    nn::each(workers(), averages[t.slot], [momentum](auto a, auto v) { return like(a, momentum) * a + (like(a, 1) - like(a, momentum)) * v; }, t.value);
-    if (options.ema_overwrite_frequency && (iterations() + 1) % *options.ema_overwrite_frequency == 0) t.value = averages[t.slot];
-  }
 }
 
 Optimizer::Optimizer(OptimizerAlgorithm algorithm, OptimizerOptions options)

@@ -82,26 +82,26 @@ struct Workers {
   }
 };
 
-/// t[i] = f(t[i], others[i]...) for tensors of dtype kType.
+/// t[i] = f(t[i], others[i]...) for tensors and views of dtype kType.
 template <DType kType, class F, class... Others>
-void each_as(const Workers& workers, Tensor& t, F f, const Others&... others) {
+void each_as(const Workers& workers, TensorView t, F f, const Others&... others) {
   using N = typename Arithmetic<kType>::N;
   using Stored = typename Arithmetic<kType>::Stored;
-  Stored* x = t.data<Stored>();
+  Stored* x = t.template data<Stored>();
   workers.chunks(t.elements(), [=, ... y = others.template data<Stored>()](std::int64_t first, std::int64_t last) {
     for (std::int64_t i = first; i < last; ++i) x[i] = stored<Stored>(f(loaded<N>(x[i]), loaded<N>(y[i])...));
   });
 }
 /// The same for any one dtype; f takes its numbers as `auto`.
 template <class F, class... Others>
-void each(const Workers& workers, Tensor& t, F f, const Others&... others) {
-  for_dtype(t.dtype(), [&]<DType kType>() { each_as<kType>(workers, t, f, others...); });
+void each(const Workers& workers, TensorView t, F f, const Others&... others) {
+  for_dtype(t.dtype, [&]<DType kType>() { each_as<kType>(workers, t, f, others...); });
 }
 
 /// The sum of squares in double: eight chains a chunk, then chunk by chunk.
-inline double square_norm(const Workers& workers, const Tensor& t) {
+inline double square_norm(const Workers& workers, ConstTensorView t) {
   std::vector<double> sums(static_cast<std::size_t>(t.elements() / Workers::kChunk + 1));
-  for_dtype(t.dtype(), [&]<DType kType>() {
+  for_dtype(t.dtype, [&]<DType kType>() {
     using Stored = typename Arithmetic<kType>::Stored;
     const auto square = [x = t.data<Stored>()](std::int64_t i) {
       const double v = static_cast<double>(loaded<typename Arithmetic<kType>::N>(x[i]));

@@ -13,12 +13,13 @@
 
 namespace upconv {
 
-/// A weight with its gradient, while a step runs on copies.
+/// A weight with its gradient.
 struct OptimizerTarget {
   Layer* layer;
   std::size_t index;
-  Tensor value, gradient;
+  Tensor gradient;
   std::size_t slot;                          // place in the optimiser's state
+  const Variable& variable() const { return layer->variables()[index]; }
 };
 
 struct Optimizer::Impl {
@@ -50,10 +51,10 @@ struct Optimizer::Impl {
   nn::Workers workers() const { return {*executor, threads}; }
   std::vector<OptimizerTarget> targets(const std::vector<Model::WeightRef>& weights, std::vector<Tensor> gradients);
   bool unscale(std::vector<OptimizerTarget>& targets);
-  void accumulate(std::vector<OptimizerTarget>& targets, bool updates);
+  void add_accumulated(std::vector<OptimizerTarget>& targets) const;
   void clip(std::vector<OptimizerTarget>& targets) const;
-  void update_all(std::vector<OptimizerTarget>& targets);
-  void average(std::vector<OptimizerTarget>& targets);
+  void move(const OptimizerTarget& target, bool updates, TensorView value, std::vector<Tensor>& slots, Tensor& average) const;
+  void move_all(const std::vector<OptimizerTarget>& targets, bool updates);
 };
 
 namespace nn {

@@ -13,7 +13,7 @@ namespace upconv::nn {
 
 /// One parameter with its gradient and slots; `step` counts updates from 1.
 struct Parameter {
-  Tensor& value;
+  TensorView value;
   const Tensor& gradient;
   std::vector<Tensor>& slots;
   Workers workers;
@@ -184,7 +184,7 @@ struct Update {
     const N lr = o.relative_step && !o.learning_rate.is_schedule() ? min(rate(), one / sqrt(t)) : rate();
     const N beta = one - pow(t, N(o.beta_2_decay)), rest = one - beta;
     const N alpha = max(N(o.epsilon_2), rms(p.value)) * min(lr, one / sqrt(t));
-    if (p.value.shape().rank() >= 2) {
+    if (p.value.shape.rank() >= 2) {
       factored_velocity(o.epsilon_1, beta, rest);
     } else {
       each_as<kType>(p.workers, p.slots[2], [=, epsilon = o.epsilon_1](N v, N g) { return beta * v + rest * N(static_cast<double>(g * g) + epsilon); }, p.gradient);
@@ -198,7 +198,7 @@ struct Update {
  private:
   /// v = r * c / mean(r), where r and c are running means of the squared gradient along rows and columns.
   void factored_velocity(double epsilon, N beta, N rest) const {
-    const std::int64_t columns = p.value.shape().at(-1), rows = p.value.shape().at(-2), matrix = rows * columns;
+    const std::int64_t columns = p.value.shape.at(-1), rows = p.value.shape.at(-2), matrix = rows * columns;
     if (matrix == 0) return;
     const Stored* g = p.gradient.data<Stored>();
     Stored *r = p.slots[0].data<Stored>(), *c = p.slots[1].data<Stored>(), *v = p.slots[2].data<Stored>();
@@ -227,7 +227,7 @@ struct Update {
     });
   }
 
-  N rms(const Tensor& t) const {
+  N rms(ConstTensorView t) const {
     return N(t.elements() ? std::sqrt(square_norm(p.workers, t) / static_cast<double>(t.elements())) : 0.0);
   }
 };

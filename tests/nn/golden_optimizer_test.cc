@@ -139,6 +139,33 @@ TEST(Optimizer, TellsWhatIsWrongAndChangesNothing) {
   EXPECT_EQ(Optimizer::from_config(with("decay")).class_name(), "SGD");
 }
 
+TEST(Optimizer, AConstraintThatFailsChangesNothing) {
+  bool fails = false;
+  const Constraint moody([&](TensorView) { if (fails) throw std::runtime_error("not now"); }, "moody");
+  const OptimizerOptions options[] = {{.use_ema = true, .gradient_accumulation_steps = 2, .loss_scaling = LossScaling{4, 2}}, {.weight_decay = 0.1}};
+  for (const OptimizerOptions& o : options) {
+    Conv2DTranspose a(2, 2, {.bias_constraint = moody, .name = "layer"}), b(2, 2, {.name = "layer"});        // the kernel comes first, and moves in place
+    a.build({1, 2, 2, 1}), b.build({1, 2, 2, 1});
+    b.set_weights(a.get_weights());
+    Optimizer first{optimizers::Nadam{}, o}, second{optimizers::Nadam{}, o};
+    Tensor dkernel({2, 2, 2, 1}), dbias({2});
+    for (std::int64_t i = 0; i < dkernel.elements(); ++i) base::write_element(dkernel, i, 0.3 * static_cast<double>(i - 3));
+    for (int step = 0; step < 5; ++step) {
+      fails = true;
+      EXPECT_THROW(first.apply(a, std::vector{dkernel, dbias}), std::runtime_error);
+      fails = false;
+      first.apply(a, std::vector{dkernel, dbias}), second.apply(b, std::vector{dkernel, dbias});
+      EXPECT_TRUE(test::same_bits(a.kernel(), b.kernel()));
+      EXPECT_TRUE(test::same_bits(*a.bias(), *b.bias()));
+      EXPECT_EQ(first.loss_scale(), second.loss_scale());
+    }
+    const std::vector<OptimizerVariable> left = first.variables(), right = second.variables();
+    for (std::size_t i = 0; i < left.size(); ++i)
+      if (const auto* tensor = std::get_if<Tensor>(&left[i].value)) EXPECT_TRUE(test::same_bits(*tensor, std::get<Tensor>(right[i].value))) << left[i].path;
+      else EXPECT_EQ(std::get<std::int64_t>(left[i].value), std::get<std::int64_t>(right[i].value)) << left[i].path;
+  }
+}
+
 TEST(Optimizer, StateMovesToAnotherOptimizerAndTheStepsGoOnAlike) {
   const auto gradients = [](double scale) {
     Tensor dkernel({2, 2, 2, 1}), dbias({2});

@@ -328,6 +328,43 @@ def test_threads_that_build_a_layer_together():
                 np.testing.assert_array_equal(y, layer(np.ones((1, 4, 4, 8), "float32")))
 
 
+def test_a_long_build_holds_up_nobody_else():
+    built, other, model = Conv2DTranspose(2, 2), Conv2DTranspose(2, 2), upconv.Sequential([Conv2DTranspose(2, 2)])
+    x = np.ones((1, 3, 3, 2), "float32")
+    built(x)
+    begun, done = threading.Event(), threading.Event()
+
+    def slowly(shape, dtype=None):
+        begun.set()
+        assert done.wait(60)
+        return np.ones(shape, dtype)
+
+    slow = Conv2DTranspose(2, 2, kernel_initializer=slowly)
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        building, waiting = pool.submit(slow, x), pool.submit(lambda: begun.wait(60) and slow(x))
+        try:
+            assert begun.wait(60)
+            assert built(x).shape == other(x).shape == model(x).shape == (1, 4, 4, 2)      # while another layer is being built
+            assert not slow.built and slow.weights == []
+        finally:
+            done.set()
+        np.testing.assert_array_equal(building.result(), waiting.result())
+
+
+def test_threads_that_build_a_model_together():
+    for _ in range(20):
+        model = upconv.Sequential([Conv2DTranspose(8, 3, kernel_initializer=lambda shape, dtype=None: np.ones(shape, dtype)), Conv2DTranspose(2, 2)])
+        x, barrier = np.ones((1, 4, 4, 8), "float32"), threading.Barrier(4)
+
+        def call(_):
+            barrier.wait()
+            return model(x)
+
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            for y in pool.map(call, range(4)):
+                np.testing.assert_array_equal(y, model(x))
+
+
 def test_values_by_themselves():
     np.testing.assert_array_equal(upconv.activations.relu(np.array([-1.0, 2.0])), [0, 2])
     assert upconv.activations.get("silu") is upconv.activations.silu
