@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Memory of tensors. A page that the system gives anew costs about as much as a layer takes to fill it, so big blocks that
-// are given back are kept, up to kKeptBytes in all, for the next request of the same size: a training step asks for the same
-// ones each time. What is kept gives way before the process would grow beyond the most it has used at once.
+// are given back are kept, up to kKeptBytes in all, for the next requests: a training step asks for the same ones each time.
+// Blocks from 1 MiB up are cut for smaller requests and joined again. What is kept gives way before the process would grow beyond the most it has used at once.
 #pragma once
 
 #include <cstddef>
