@@ -68,7 +68,7 @@ def layers_alone(model, x):
     if keras.backend.backend() != "jax":
         return None
     layers = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2DTranspose)]
-    inputs = keras.Model(model.inputs, [layer.input for layer in layers])(x)
+    inputs = keras.Model(model.inputs, [layer.input for layer in layers])([x])
     inputs = inputs if isinstance(inputs, (list, tuple)) else [inputs]
     below = [all(layer.input is not one for one in model.inputs) for layer in layers]
     return [[alone(cls, *one) for one in zip(layers, inputs, below)] for cls in (keras.layers.Conv2DTranspose, upconv.keras.Conv2DTranspose)]

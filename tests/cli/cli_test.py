@@ -367,9 +367,16 @@ class Signals(CliTest):
     def test_exit_codes(self):
         for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
             process = subprocess.Popen([UPCONV, "bench", "--rounds", "1000"], stdout=subprocess.DEVNULL, env=environment())
-            time.sleep(0.3)
+            while not self.caught(process.pid, number):                  # a process that has just begun would die of it
+                time.sleep(0.01)
             process.send_signal(number)
             self.assertEqual(process.wait(20), code)
+
+    @staticmethod
+    def caught(pid, number):
+        with open(f"/proc/{pid}/status") as status:
+            masks = [line.split()[1] for line in status if line.startswith("SigCgt:")]
+        return bool(masks) and int(masks[0], 16) >> (number - 1) & 1
 
     def test_a_terminal_sees_progress(self):
         ours, theirs = pty.openpty()

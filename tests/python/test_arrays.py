@@ -212,37 +212,57 @@ def test_threads_scale_and_agree():
         upconv.set_threads(0)
 
 
+class Interrupted:
+    """A run that a SIGINT ends, 0.3 s after it started ``timer``: how long after the signal, and how many batches ended after it."""
+
+    def __init__(self, run):
+        self.sent, self.batches = None, []
+        self.timer = threading.Timer(0.3, self.interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            run(self)
+        self.delay = time.monotonic() - self.sent
+        self.timer.join()
+        self.later = sum(b > self.sent for b in self.batches)
+
+    def interrupt(self):
+        self.sent = time.monotonic()
+        os.kill(os.getpid(), signal.SIGINT)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 @pytest.mark.parametrize("what", ["fit", "evaluate", "predict"])
 def test_an_interrupt_is_seen_within_a_batch_and_200_ms(what):
-    model = upconv.Sequential([Conv2DTranspose(4, 3, 2, "same")], input_shape=(16, 16, 4))
+    """A batch takes some 10 ms and the data more than a second: an interrupt that only their end shows comes too late."""
+    model = upconv.Sequential([Conv2DTranspose(32, 5, 2, "same"), Conv2DTranspose(32, 5, padding="same"), Conv2DTranspose(4, 3, padding="same")],
+                              input_shape=(16, 16, 4))
     model.compile("sgd", "mse")
-    x, y = np.zeros((2000, 16, 16, 4), "float32"), np.zeros((2000, 32, 32, 4), "float32")
-    sent, batches = [], []
-
-    def interrupt():
-        sent.append(time.monotonic())
-        os.kill(os.getpid(), signal.SIGINT)
+    x, y = np.zeros((4000, 16, 16, 4), "float32"), np.zeros((4000, 32, 32, 4), "float32")
 
     class Clock(upconv.callbacks.Callback):
-        def on_train_batch_end(self, batch, logs=None):
-            batches.append(time.monotonic())
+        def __init__(self, run):
+            self.run = run
 
-    before = [w.copy() for w in model.get_weights()]
-    timer = threading.Timer(0.3, interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        timer.start()
+        def on_train_batch_end(self, batch, logs=None):
+            if not self.run.batches:
+                self.run.timer.start()
+            self.run.batches.append(time.monotonic())
+
+    def work(run):
         if what == "fit":
-            model.fit(x, y, epochs=1000, verbose=0, callbacks=[Clock()])
-        else:
-            for _ in range(1000):
-                model.evaluate(x, y) if what == "evaluate" else model.predict(x)
-    seen = time.monotonic()
-    timer.join()
-    assert seen - sent[0] < 0.2
+            model.fit(x, y, epochs=1000, verbose=0, callbacks=[Clock(run)])
+        run.timer.start()
+        for _ in range(1000):
+            model.evaluate(x, y) if what == "evaluate" else model.predict(x)
+
+    before = model.get_weights()
+    run = Interrupted(work)
+    for _ in range(4):                                 # on a busy machine a batch alone may wait that long for a processor
+        assert run.later <= 1, "the batch in which it came is the last"
+        if run.delay >= 0.2:
+            run = Interrupted(work)
+    assert run.delay < 0.2
     if what == "fit":
-        assert seen - batches[-1] < 0.2
-        assert len(batches) > 1 and model.train_on_batch(x[:4], y[:4])["loss"] >= 0          # it goes on after that
+        assert model.train_on_batch(x[:4], y[:4])["loss"] >= 0          # it goes on after that
     else:
         for a, b in zip(model.get_weights(), before):
             np.testing.assert_array_equal(a, b)
