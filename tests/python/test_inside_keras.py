@@ -10,6 +10,8 @@ os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_p
 import numpy as np
 import pytest
 
+import backends
+
 keras = pytest.importorskip("keras")
 jax = pytest.importorskip("jax")
 if keras.backend.backend() != "jax":
@@ -176,19 +178,5 @@ def test_data_parallel_fit_of_keras():
         keras.distribution.set_distribution(None)
 
 
-def test_what_upconv_cannot_compute_keras_does_with_one_notice():
-    layer = upconv.keras.Conv2DTranspose(2, 2)
-    layer.build((1, 3, 3, 1))
-    upconv.keras._noticed.clear()
-    old = upconv.keras._operation.supports
-    upconv.keras._operation.supports = lambda dtype: False
-    try:
-        with pytest.warns(UserWarning, match="Keras computes a Conv2DTranspose itself"):
-            layer(np.ones((1, 3, 3, 1), "float32"))
-        import warnings
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            layer(np.ones((1, 3, 3, 1), "float32"))
-    finally:
-        upconv.keras._operation.supports = old
-        upconv.keras._noticed.clear()
+def test_what_upconv_cannot_compute_keras_does_with_one_notice(monkeypatch):
+    backends.check_what_keras_computes(monkeypatch)

@@ -60,3 +60,18 @@ def test_half_types_and_no_grad():
 
 def test_fit_and_shapes():
     backends.check_fit(rng)
+
+
+def test_what_upconv_cannot_compute_keras_does_with_one_notice(monkeypatch):
+    backends.check_what_keras_computes(monkeypatch)
+
+
+def test_half_a_float_of_the_other_kind_is_left_to_keras():
+    layer = upconv.keras.Conv2DTranspose(2, 2, dtype="bfloat16")
+    with pytest.warns(UserWarning, match="because its dtype is bfloat16"):
+        assert keras.backend.standardize_dtype(layer(np.ones((1, 3, 3, 1), "float32")).dtype) == "bfloat16"
+    upconv.keras._noticed.clear()
+
+
+def test_jit_is_off():
+    backends.check_jit_is_off()

@@ -39,13 +39,6 @@ def _notice(reason):
         warnings.warn(f"upconv.keras: Keras computes a Conv2DTranspose itself, because {reason}.", stacklevel=3)
 
 
-def _on_cpu():
-    if _backend == "jax":
-        import jax
-        return jax.default_backend() == "cpu"
-    return True
-
-
 class Conv2DTranspose(keras.layers.Conv2DTranspose):
     """Keras's layer, computed by upconv. Arguments, weights, configuration and files are those of ``keras.layers.Conv2DTranspose``.
 
@@ -55,17 +48,26 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
     >>> upconv.keras.Conv2DTranspose(32, 2, 2, activation="relu") # doctest: +SKIP
     """
 
+    @property
+    def supports_jit(self):
+        """Whether Keras may compile a model with this layer: on JAX only; `compile` says so where it is asked to elsewhere."""
+        return self.__dict__.get("supports_jit", True) and (_operation is None or _operation.COMPILES)
+
+    @supports_jit.setter
+    def supports_jit(self, value):
+        self.__dict__["supports_jit"] = value              # where Keras keeps it: the layer may become Keras's again
+
     def call(self, inputs):
         reason, dtype = _unsupported, keras.backend.standardize_dtype(inputs.dtype)
         if not reason and not _operation.supports(dtype):
             reason = f"its dtype is {dtype}"
-        if not reason and not _on_cpu():
+        if not reason and not _operation.on_cpu(inputs):
             reason = "it runs on another device than the CPU"
         if reason:
             _notice(reason)
             return super().call(inputs)
         kernel, bias = keras.ops.convert_to_tensor(self.kernel), keras.ops.convert_to_tensor(self.bias) if self.use_bias else None
-        if self.activation is keras.activations.relu and getattr(_operation, "FUSES_RELU", False):
+        if self.activation is keras.activations.relu and _operation.FUSES_RELU:
             return _operation.conv_transpose(inputs, kernel, bias, geometry_of(self), relu=True)
         outputs = _operation.conv_transpose(inputs, kernel, bias, geometry_of(self))
         return outputs if self.activation is None else self.activation(outputs)
@@ -100,10 +102,11 @@ def accelerate(model):
     int
         How many layers were changed.
     """
-    if _backend == "tensorflow" and getattr(model, "jit_compile", False):
-        warnings.warn("upconv.keras: jit_compile is switched off, XLA cannot compile upconv's operation under TensorFlow.", stacklevel=2)
+    changed = _rebind(model, keras.layers.Conv2DTranspose, Conv2DTranspose)
+    if changed and _operation is not None and not _operation.COMPILES and getattr(model, "jit_compile", False):
+        warnings.warn(f"upconv.keras: jit_compile is switched off, upconv's operation cannot be compiled under {_backend}.", stacklevel=2)
         model.jit_compile = False
-    return _rebind(model, keras.layers.Conv2DTranspose, Conv2DTranspose)
+    return changed
 
 
 def restore(model):

@@ -138,7 +138,7 @@ def _operation(geometry, relu):
     return operation
 
 
-FUSES_RELU = True
+FUSES_RELU = COMPILES = True
 
 
 def conv_transpose(x, kernel, bias, geometry, relu=False):
@@ -150,3 +150,7 @@ def conv_transpose(x, kernel, bias, geometry, relu=False):
 
 def supports(dtype):
     return dtype in ("float32", "float64", "float16", "bfloat16")
+
+
+def on_cpu(x):
+    return jax.default_backend() == "cpu"

@@ -5,6 +5,8 @@ import tensorflow as tf
 from . import _eager
 from ._geometry import output_shape
 
+FUSES_RELU = COMPILES = False
+
 
 def conv_transpose(x, kernel, bias, geometry):
     """Keras's ``conv_transpose(x, kernel) + bias``; ``bias`` may be None."""
@@ -36,3 +38,7 @@ def conv_transpose(x, kernel, bias, geometry):
 
 def supports(dtype):
     return dtype in ("float32", "float64", "float16")
+
+
+def on_cpu(x):
+    return not tf.config.list_logical_devices("GPU")

@@ -3,6 +3,9 @@
 import torch
 
 from . import _eager
+from ._geometry import output_shape
+
+FUSES_RELU = COMPILES = False
 
 
 def _tensor(array, like):
@@ -28,8 +31,14 @@ class _ConvTranspose(torch.autograd.Function):
 
 def conv_transpose(x, kernel, bias, geometry):
     """Keras's ``conv_transpose(x, kernel) + bias``; ``bias`` may be None."""
+    if x.device.type == "meta":                                            # Keras asks for the shape
+        return torch.empty(output_shape(tuple(x.shape), tuple(kernel.shape), geometry), dtype=x.dtype, device="meta")
     return _ConvTranspose.apply(x, kernel.to(x.dtype), None if bias is None else bias.to(x.dtype), tuple(geometry))
 
 
 def supports(dtype):
     return dtype in ("float32", "float64", "float16")
+
+
+def on_cpu(x):
+    return x.device.type in ("cpu", "meta")
