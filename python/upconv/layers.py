@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Keras's layers: ``Conv2DTranspose``, and the layers without weights that stand beside it."""
+import inspect
 import json
 
 import numpy as np
@@ -189,7 +190,7 @@ def _stateless(class_name, doc, **defaults):
             config["dtype"] = _dtype(config["dtype"])
         self._attach(_core.make_layer(json.dumps({"class_name": class_name, "config": config})))
 
-    __init__.__signature__ = its_signature
+    __init__.__signature__ = its_signature.replace(parameters=[*its_signature.parameters.values(), inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD)])
     return type(class_name, (Layer,), {"__init__": __init__, "__doc__": doc, "__module__": __name__})
 
 

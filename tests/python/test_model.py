@@ -169,14 +169,38 @@ def test_examples_in_the_documentation(name, monkeypatch):
     assert result.failed == 0 and result.attempted > 0
 
 
-def test_the_stub_names_what_the_module_has():
+def stub_of(module):
     import ast
-    folder = os.path.dirname(upconv.__file__)
-    assert os.path.exists(os.path.join(folder, "py.typed"))
-    with open(os.path.join(folder, "_core.pyi")) as file:
-        stub = ast.parse(file.read())
-    names = {node.name for node in stub.body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
-    assert names == {name for name in dir(upconv._core) if not name.startswith("_")}
+    with open(os.path.join(os.path.dirname(upconv.__file__), module + ".pyi")) as file:
+        return ast.parse(file.read()).body
+
+
+def names_of(statements):
+    for node in statements:
+        yield from [node.name] if hasattr(node, "name") else [t.id for t in node.targets] if hasattr(node, "targets") else [a.name for a in node.names]
+
+
+def test_the_stub_names_what_the_module_has():
+    assert os.path.exists(os.path.join(os.path.dirname(upconv.__file__), "py.typed"))
+    assert set(names_of(node for node in stub_of("_core") if hasattr(node, "name"))) == {name for name in dir(upconv._core) if not name.startswith("_")}
+
+
+@pytest.mark.parametrize("module", ["activations", "constraints", "initializers", "layers", "losses", "optimizers", "regularizers"])
+def test_stubs_name_what_modules_make_in_loops(module):
+    made = getattr(upconv, module)
+    public = {name for name, thing in vars(made).items() if not name.startswith("_") and getattr(thing, "__module__", "").startswith("upconv.")
+              and (isinstance(thing, type) or thing.__module__ == made.__name__)}
+    named = list(names_of(stub_of(module)))
+    assert public <= set(named) and len(named) == len(set(named))
+
+
+def test_stubs_hold_arguments():
+    classes = {node.name: node for node in stub_of("layers") if hasattr(node, "bases")}
+    init = next(node for node in classes["Conv2DTranspose"].body if node.name == "__init__").args
+    assert [a.arg for a in init.args] == ["self", "filters", "kernel_size", "strides", "padding"] and "output_padding" in [a.arg for a in init.kwonlyargs]
+    assert {"kernel", "filters", "activation"} <= {node.name for node in classes["Conv2DTranspose"].body}
+    relu = next(node for node in classes["ReLU"].body if node.name == "__init__").args
+    assert [a.arg for a in relu.args] == ["self", "max_value", "negative_slope", "threshold"] and relu.kwarg.arg == "kwargs"
 
 
 @pytest.mark.parametrize("module", ["layers", "models", "activations", "initializers", "regularizers", "constraints", "losses", "optimizers", "callbacks", "convert"])
