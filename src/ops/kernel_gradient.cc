@@ -3,12 +3,13 @@
 // does. dY is read through the pointers of ops/windows.h, where the taps of a kernel row lie side by side; x is packed once a
 // chunk of pixels into panels, [panel][pixel][width].
 //
-// A task is kTaskRows rows of M. It goes through the chunk in chains of at most 256 pixels; within a chain all panels pass over
-// all tiles, so the lines of dY (which lie far apart), the panels and the sums stay in L2. Each chain's tile is added to the
-// result; after kMostChains chains a new sum begins, and the finished one is added to the total: no sum of sums is longer.
+// A task is kTaskRows rows of M. It goes through the chunk in chains of at most 256 pixels; of each it copies its part of dY, whose
+// lines lie far apart, and passes all panels over all tiles, so that the copy, the panels and the sums stay in L2. Each chain's tile is
+// added to the result; after kMostChains chains a new sum begins, and the finished one is added to the total: no sum of sums is longer.
 // Tasks own their part of the result and chunks follow each other, so neither threads nor their number change a bit.
 #include "ops/kernel_gradient.h"
 
+#include <atomic>
 #include <vector>
 
 #include "kernels/outer.h"
@@ -20,7 +21,7 @@ namespace upconv::ops {
 
 namespace {
 
-constexpr std::int64_t kTaskRows = 64;                    // four lines of dY a pixel: 64 KiB a chain
+constexpr std::int64_t kTaskRows = 48;                    // whole tiles of six and of eight rows: 48 KiB of dY a chain
 // Of the packed x: half a megabyte stays in L2 through all tasks (128x128x64 -> 32 k2s2 1.27 x what 4 MB took).
 constexpr std::int64_t kChunkElements = std::int64_t{1} << 17, kMostPixels = 8192, kTableElements = 65536;
 constexpr std::int64_t kMostChains = 256;
@@ -37,9 +38,18 @@ class KernelGradient {
   void run();
 
  private:
+  /// Rows of one GEMM that a task computes.
+  struct Rows {
+    std::int64_t tap, first, count;
+  };
+
   void load(const Block& block);
   void pack_row(const Block& block, std::int64_t row, T* line) noexcept;
-  void run_task(const Block& block, std::int64_t tap, std::int64_t first, std::int64_t last, T* sums, bool add) const noexcept;
+  void run_task(const Block& block, std::int64_t task, T* rows, T* sums, bool add) const noexcept;
+  Rows rows_of(std::int64_t task) const noexcept {
+    const std::int64_t parts = base::ceil_div(windows_.values, kTaskRows), first = task % parts * kTaskRows;
+    return {task / parts, first, std::min(kTaskRows, windows_.values - first)};
+  }
   void flush(bool add) noexcept;
 
   const Geometry& g_;
@@ -54,8 +64,8 @@ class KernelGradient {
   Windows<T> windows_;
   typename Windows<T>::Scratch scratch_;
   std::vector<Panel> panels_;
-  std::int64_t width_ = 0;                                // of all panels
-  Tensor packed_, sums_;
+  std::int64_t width_ = 0, tasks_ = 0;                    // width_: of all panels
+  Tensor packed_, sums_, rows_;                           // rows_: of dY, a chain a thread
 };
 
 template <class T>
@@ -72,6 +82,7 @@ KernelGradient<T>::KernelGradient(const Geometry& g, DType dtype, const void* x,
     panels_.push_back({width_, std::min(width, g.ci - width_), vectors});
     width_ += width;
   }
+  tasks_ = windows_.taps * base::ceil_div(windows_.values, kTaskRows);
   packed_ = Tensor::uninitialized({blocking_.pixels() * width_}, dtype_of<T>);
 }
 
@@ -106,7 +117,8 @@ void KernelGradient<T>::pack_row(const Block& b, std::int64_t row, T* line) noex
 
 template <class T>
 void KernelGradient<T>::run() {
-  const std::int64_t blocks = blocking_.count(), parts = base::ceil_div(windows_.values, kTaskRows);
+  const std::int64_t blocks = blocking_.count(), workers = std::min<std::int64_t>(tasks_, threads_);
+  rows_ = Tensor::uninitialized({workers * kernels::longest_chain * kTaskRows}, dtype_of<T>);
   const std::int64_t chains = base::ceil_div(blocking_.pixels(), kernels::longest_chain);
   const std::int64_t blocks_a_sum = std::max<std::int64_t>(1, kMostChains / chains);
   if (blocks > blocks_a_sum) sums_ = Tensor::uninitialized({g_.kernel_elements()}, dtype_of<T>);
@@ -114,9 +126,11 @@ void KernelGradient<T>::run() {
   for (std::int64_t i = 0; i < blocks; ++i) {
     const Block block = blocking_[i];
     load(block);
-    parallel_for(*e_.executor, threads_, windows_.taps * parts, [&](std::int64_t task) {
-      const std::int64_t part = task % parts;
-      run_task(block, task / parts, windows_.values * part / parts, windows_.values * (part + 1) / parts, sums, i % blocks_a_sum != 0);
+    std::atomic<std::int64_t> next{0};
+    parallel_for(*e_.executor, threads_, workers, [&](std::int64_t worker) {
+      T* const rows = rows_.data<T>() + worker * kernels::longest_chain * kTaskRows;
+      for (std::int64_t task; (task = next.fetch_add(1, std::memory_order_relaxed)) < tasks_;)
+        run_task(block, task, rows, sums, i % blocks_a_sum != 0);
     });
     if (sums != dkernel_ && ((i + 1) % blocks_a_sum == 0 || i + 1 == blocks)) flush(i >= blocks_a_sum);
   }
@@ -129,21 +143,32 @@ void KernelGradient<T>::flush(bool add) noexcept {
   for (std::int64_t i = 0; i < g_.kernel_elements(); ++i) dkernel_[i] = add ? dkernel_[i] + sums[i] : sums[i];
 }
 
-/// Rows [first, last) of one GEMM over a block.
+/// A task's part of the result over a block; `rows` is memory for a chain of dY. Tiles bring in what the next chain, of this task or
+/// of the one after it, will copy.
 template <class T>
-void KernelGradient<T>::run_task(const Block& b, std::int64_t tap, std::int64_t first, std::int64_t last, T* sums, bool add) const noexcept {
-  const T* const* rows = scratch_.table.data() + tap * b.pixels();
-  T* to = sums + tap * windows_.values * g_.ci;
+void KernelGradient<T>::run_task(const Block& b, std::int64_t task, T* rows, T* sums, bool add) const noexcept {
+  constexpr std::int64_t kLine = 64 / sizeof(T);
   const std::int64_t pixels = b.pixels(), chains = base::ceil_div(pixels, kernels::longest_chain);
+  const auto start = [&](std::int64_t i) {              // no chain is longer than the next: no pointer is read beyond the table
+    return i * (pixels / chains) + std::max<std::int64_t>(0, i - chains + pixels % chains);
+  };
+  const Rows mine = rows_of(task), after = rows_of(std::min(task + 1, tasks_ - 1));
+  T* to = sums + (mine.tap * windows_.values + mine.first) * g_.ci;
   for (std::int64_t i = 0; i < chains; ++i) {
-    const std::int64_t p = pixels * i / chains, count = pixels * (i + 1) / chains - p;
+    const std::int64_t p = start(i), count = start(i + 1) - p;
+    const T* const* pointers = scratch_.table.data() + mine.tap * pixels + p;
+    kernels_.gather(pointers, mine.first, count, mine.count, rows, kTaskRows);
+    const Rows& next = i + 1 < chains ? mine : after;
+    const T* const* fetch = i + 1 < chains ? pointers + count : scratch_.table.data() + next.tap * pixels;
+    std::int64_t fetched = 0;
     for (const Panel& panel : panels_) {
-      const std::int64_t width = panel.vectors * tiles_.lanes, tiles = base::ceil_div(last - first, std::int64_t{tiles_.rows[panel.vectors]});
-      for (std::int64_t t = 0; t < tiles; ++t) {
-        const std::int64_t m = first + (last - first) * t / tiles, m_end = first + (last - first) * (t + 1) / tiles;
+      const std::int64_t width = panel.vectors * tiles_.lanes, tiles = base::ceil_div(mine.count, std::int64_t{tiles_.rows[panel.vectors]});
+      for (std::int64_t t = 0; t < tiles; ++t, fetched += kLine) {
+        const std::int64_t m = mine.count * t / tiles, m_end = mine.count * (t + 1) / tiles;
         kernels_.run[panel.vectors][m_end - m](
-            {.a = rows + p, .a_offset = m, .b = static_cast<const T*>(packed_.bytes()) + panel.first * pixels + p * width, .step = width,
-             .count = count, .c = to + m * g_.ci + panel.first, .ld = g_.ci, .columns = panel.columns, .add = add || i > 0});
+            {.a = rows + m, .a_step = kTaskRows, .b = static_cast<const T*>(packed_.bytes()) + panel.first * pixels + p * width,
+             .count = count, .c = to + m * g_.ci + panel.first, .ld = g_.ci, .columns = panel.columns, .add = add || i > 0,
+             .fetch = fetched < next.count ? fetch : nullptr, .fetch_offset = next.first + fetched});
       }
     }
   }

@@ -201,20 +201,16 @@ class WinogradKernelGradient : WinogradGradient {
     const std::int64_t parts = base::ceil_div(g.co, task_rows_), tasks = g.y.s * g.x.s * parts, workers = std::min<std::int64_t>(tasks, e.threads);
     Tensor v = Tensor::uninitialized({tiles.points * v_stride(block_)}), a = Tensor::uninitialized({tiles.points * a_stride(block_) + 64});
     Tensor s = Tensor::uninitialized({workers * s_elements()});
-    table_.resize(static_cast<std::size_t>(tiles.points * block_));
     std::atomic<bool> finite{true};
     for (std::int64_t b = 0; b < blocks_; ++b) {
       const std::int64_t first = tiles.tiles * b / blocks_, count = tiles.tiles * (b + 1) / blocks_ - first;
       transform_on_threads(dy, first, count, v.data<float>());
       transform_inputs(x, first, count, a.data<float>());
-      for (std::int64_t point = 0; point < tiles.points; ++point)
-        for (std::int64_t t = 0; t < count; ++t)
-          table_[static_cast<std::size_t>(point * count + t)] = v.data<float>() + point * v_stride(count) + t * tiles.row;
       std::atomic<std::int64_t> next{0};
       parallel_for(*e.executor, e.threads, workers, [&](std::int64_t worker) {
         for (std::int64_t task; (task = next.fetch_add(1, std::memory_order_relaxed)) < tasks;) {
           const std::int64_t part = task % parts;
-          if (!run_task(task / parts, g.co * part / parts, g.co * (part + 1) / parts, count, a.data<float>(), s.data<float>() + worker * s_elements(),
+          if (!run_task(task / parts, g.co * part / parts, g.co * (part + 1) / parts, count, v.data<float>(), a.data<float>(), s.data<float>() + worker * s_elements(),
                         dkernel, b > 0))
             finite = false;
         }
@@ -240,7 +236,7 @@ class WinogradKernelGradient : WinogradGradient {
   }
 
   /// Filters [f0, f1) of one phase.
-  bool run_task(std::int64_t phase, std::int64_t f0, std::int64_t f1, std::int64_t count, const float* a, float* s, float* dkernel, bool add) const noexcept {
+  bool run_task(std::int64_t phase, std::int64_t f0, std::int64_t f1, std::int64_t count, const float* v, const float* a, float* s, float* dkernel, bool add) const noexcept {
     bool finite = true;
     for (const Panel& p : panels) {
       const std::int64_t groups = base::ceil_div(f1 - f0, std::int64_t{kernels_.rows[p.vectors]}), stride = s_stride(p.width);
@@ -252,7 +248,7 @@ class WinogradKernelGradient : WinogradGradient {
         for (std::int64_t i = 0; i < groups; ++i) {
           const std::int64_t m = (f1 - f0) * i / groups, m_end = (f1 - f0) * (i + 1) / groups;
           outer_.run[p.vectors][m_end - m](
-              {.a = table_.data() + point * count, .a_offset = phase * g.co + f0 + m, .b = a + point * a_stride(count) + p.first * count, .step = p.width,
+              {.a = v + point * v_stride(count) + phase * g.co + f0 + m, .a_step = tiles.row, .b = a + point * a_stride(count) + p.first * count,
                .count = count, .c = s + point * stride + m * p.width, .ld = p.width, .columns = p.width, .add = false});
         }
       }
@@ -271,7 +267,6 @@ class WinogradKernelGradient : WinogradGradient {
 
   const kernels::OuterKernels<float>& outer_;
   std::int64_t blocks_, block_, task_rows_;
-  std::vector<const float*> table_;            // [point][tile] -> V
 };
 
 /// Costs of a weight in products, beside those it takes part in: its transform, written and read.
