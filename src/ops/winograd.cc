@@ -325,7 +325,7 @@ void WinogradPlan::multiply(const Call& call, const Unit& unit, const Chunk& chu
         kernels_.run[vectors][count * (i + 1) / groups - t](
             {.rows = rows + t, .tap_stride = 0, .steps = steps_.data(), .step_count = static_cast<std::int64_t>(steps_.size()),
              .panel = packed + (point * unit.columns.width + column) * ci, .bias = nullptr, .c = c + t, .c_offset = column - chunk.column,
-             .columns = width, .relu = false, .fetch = packed + next * ci + std::min(i * kLineElements, width - kLineElements) * ci});
+             .columns = width, .relu = false, .more = i + 1 < groups, .fetch = packed + next * ci + std::min(i * kLineElements, width - kLineElements) * ci});
       }
       column += width;
     }
