@@ -18,9 +18,9 @@
 #include <cmath>
 #include <cstddef>
 #include <iterator>
-#include <limits>
 
 #include "kernels/elementwise.h"
+#include "kernels/relu-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace upconv::kernels::HWY_NAMESPACE {
@@ -40,7 +40,6 @@ struct Algebraic {
     x = hn::IfThenElse(hn::Lt(x, Set(low)), Set(low), x);
     return hn::IfThenElse(hn::Gt(x, Set(high)), Set(high), x);
   }
-  HWY_INLINE V Relu(V x) const { return hn::Add(Clip(x, 0, std::numeric_limits<double>::infinity()), hn::Zero(d)); }
   HWY_INLINE V Leaky(V x, double slope) const {
     return hn::IfThenElse(hn::Lt(x, hn::Zero(d)), hn::Mul(x, Set(slope)), x);
   }

@@ -148,7 +148,7 @@ void SumRows(const RowSums<T>& t) {
         auto sum = first == last ? zero : hn::LoadU(d, at + *first);
         for (const std::int64_t* tap = first + 1; tap < last; ++tap) sum = hn::Add(sum, hn::LoadU(d, at + *tap));
         sum = hn::Add(sum, bias);
-        if (t.relu) sum = hn::Add(hn::IfThenElse(hn::Lt(sum, zero), zero, sum), zero);   // -0 to 0
+        if (t.relu) sum = Relu(sum);
         hn::StoreU(sum, d, to + i);
       }
     }

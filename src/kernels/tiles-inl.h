@@ -15,6 +15,7 @@
 
 #include <algorithm>
 
+#include "kernels/relu-inl.h"
 #include "kernels/tiles.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -86,7 +87,7 @@ HWY_INLINE void StoreTile(const TileTask<T>& t, V (&sum)[kRows][kVectors]) {
     for (int m = 0; m < kRows; ++m) {
       UPCONV_UNROLL
       for (int v = 0; v < kVectors; ++v)
-        sum[m][v] = hn::Add(hn::IfThenElse(hn::Lt(sum[m][v], hn::Zero(d)), hn::Zero(d), sum[m][v]), hn::Zero(d));  // -0 to 0
+        sum[m][v] = Relu(sum[m][v]);
     }
   }
   const auto columns = static_cast<std::size_t>(t.columns);

@@ -10,6 +10,7 @@
 #include <algorithm>
 
 #include "kernels/dispatch.h"
+#include "kernels/relu-inl.h"
 #include "kernels/winograd.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -91,7 +92,7 @@ HWY_NOINLINE bool LastPass(const Planes& from, const WinogradOutput& t, std::int
         V y = hn::Add(b[i], bias);
         if (!whole) y = hn::IfThenElseZero(mask, y);
         check = hn::MulAdd(y, hn::Zero(d), check);
-        if (t.relu) y = hn::Add(hn::IfThenElse(hn::Lt(y, hn::Zero(d)), hn::Zero(d), y), hn::Zero(d));   // -0 to 0
+        if (t.relu) y = Relu(y);
         if (whole) hn::StoreU(y, d, out + i * t.column + c);
         else hn::BlendedStore(y, mask, d, out + i * t.column + c);
       }
