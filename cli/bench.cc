@@ -85,8 +85,10 @@ std::vector<std::string> algorithms_for(const BenchShape& shape, const Options& 
 
 std::vector<Candidate> make_candidates(const Conv2DTranspose& layer, const BenchShape& shape, const Options& o) {
   std::vector<Candidate> candidates;
-  for (const std::string& algorithm : algorithms_for(shape, o)) {
-    Candidate c{bench_pass(o.pass, layer, shape.input, parse_dtype(o.dtype), {.math = parse_math(o.math), .algorithm = algorithm})};
+  std::vector<ExecutionOptions> choices;
+  for (const std::string& algorithm : algorithms_for(shape, o)) choices.push_back({.math = parse_math(o.math), .algorithm = algorithm});
+  for (BenchPass& pass : bench_passes(o.pass, layer, shape.input, parse_dtype(o.dtype), choices)) {
+    Candidate c{std::move(pass)};
     c.run();
     if (!o.cold) c.calls = std::clamp<std::int64_t>(static_cast<std::int64_t>(kLeastSeconds / c.run()), 1, 100'000);
     candidates.push_back(std::move(c));

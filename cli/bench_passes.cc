@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bench_passes.h"
 
+#include <algorithm>
 #include <memory>
 
 #include "base/text.h"
@@ -20,11 +21,19 @@ Tensor noise(const Shape& shape, DType dtype) {
   return dtype == DType::float32 ? std::move(t) : t.cast(dtype);
 }
 
-BenchPass forward(const Conv2DTranspose& layer, const Tensor& x, const ExecutionOptions& options) {
-  const Conv2DTranspose::Plan plan = layer.plan(x.shape(), options);
-  const auto y = std::make_shared<Tensor>(plan.output_shape(), x.dtype());
-  const auto workspace = std::make_shared<Tensor>(Shape{static_cast<std::int64_t>(plan.workspace_bytes()) / 4 + 1});
-  return {[=] { plan.run(x, *y, std::as_writable_bytes(workspace->span<float>())); }, plan.algorithm(), plan.reason(), 1, 0};
+std::vector<BenchPass> forward(const Conv2DTranspose& layer, const Tensor& x, const std::vector<ExecutionOptions>& choices) {
+  std::vector<Conv2DTranspose::Plan> plans;
+  std::size_t most = 0;
+  for (const ExecutionOptions& options : choices) {
+    plans.push_back(layer.plan(x.shape(), options));
+    most = std::max(most, plans.back().workspace_bytes());
+  }
+  const auto y = std::make_shared<Tensor>(layer.compute_output_shape(x.shape()), x.dtype());
+  const auto workspace = std::make_shared<Tensor>(Shape{static_cast<std::int64_t>(most) / 4 + 1});
+  std::vector<BenchPass> passes;
+  for (const Conv2DTranspose::Plan& plan : plans)
+    passes.push_back({[=] { plan.run(x, *y, std::as_writable_bytes(workspace->span<float>())); }, plan.algorithm(), plan.reason(), 1, 0});
+  return passes;
 }
 
 ops::Geometry geometry_of(const Conv2DTranspose& layer, const Shape& input) {
@@ -60,14 +69,20 @@ BenchPass train(const Conv2DTranspose& layer, const Tensor& x, const Shape& outp
 
 }  // namespace
 
-BenchPass bench_pass(const std::string& pass, const Conv2DTranspose& layer, const Shape& input, DType dtype, const ExecutionOptions& options) {
+std::vector<BenchPass> bench_passes(const std::string& pass, const Conv2DTranspose& layer, const Shape& input, DType dtype,
+                                    const std::vector<ExecutionOptions>& choices) {
   const Tensor x = noise(input, dtype);
   const Shape output = layer.compute_output_shape(input);
-  BenchPass made = pass == "forward" ? forward(layer, x, options)
-                   : pass == "train" ? train(layer, x, output, options)
-                                     : gradient(pass == "dx", layer, x, output, options);
-  made.bytes = static_cast<double>(size_of(dtype)) * static_cast<double>(input.elements() + layer.kernel().elements() + output.elements());
-  return made;
+  std::vector<BenchPass> passes;
+  if (pass == "forward") {
+    passes = forward(layer, x, choices);
+  } else {
+    for (const ExecutionOptions& options : choices)
+      passes.push_back(pass == "train" ? train(layer, x, output, options) : gradient(pass == "dx", layer, x, output, options));
+  }
+  for (BenchPass& made : passes)
+    made.bytes = static_cast<double>(size_of(dtype)) * static_cast<double>(input.elements() + layer.kernel().elements() + output.elements());
+  return passes;
 }
 
 }  // namespace upconv::cli

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "upconv/conv2d_transpose.h"
 
@@ -16,7 +17,9 @@ struct BenchPass {
   double bytes;                     ///< input, kernel and output
 };
 
-/// `pass`: forward (planned), dx, dw (without activation), or train (the layer's forward and backward, memory taken anew).
-BenchPass bench_pass(const std::string& pass, const Conv2DTranspose& layer, const Shape& input, DType dtype, const ExecutionOptions& options);
+/// `pass`: forward (planned), dx, dw (without activation), or train (the layer's forward and backward, memory taken anew). One for each of
+/// `choices`; those of forward share input, output and workspace, because where memory lies is worth 20 %.
+std::vector<BenchPass> bench_passes(const std::string& pass, const Conv2DTranspose& layer, const Shape& input, DType dtype,
+                                    const std::vector<ExecutionOptions>& choices);
 
 }  // namespace upconv::cli

@@ -15,9 +15,9 @@ namespace {
 using kernels::WinogradScheme;
 
 // Fitted to 200 random layers on Zen 5, AVX-512 and AVX2, as multiply-adds that the model of the direct algorithms counts: a
-// product; a value that a transform reads or writes at a point, and the transform of a tile's outputs of one phase, times the
+// product; a sum; a value that a transform reads or writes at a point, and the transform of a tile's outputs of one phase, times the
 // lanes, since transforms wait for loads and stores, not for arithmetic.
-constexpr double kProduct = 0.88, kInput = 1.05, kOutput = 1.45, kCall = 210;
+constexpr double kProduct = 0.86, kSum = 6, kInput = 1.05, kOutput = 1.45, kCall = 210;
 
 /// Taps side by side, one at least, and pixels for more than one of them: what a scheme can serve.
 bool serves(const PhaseGroup& group, const Axis& axis) {
@@ -37,7 +37,7 @@ Cost cost_of(const WinogradWindow& w, const Geometry& g, std::int64_t lanes) {
   const double rows = std::max(2.5, tiles);                // fewer rows than these cost the GEMM as much
   const double transforms = points * (kInput * ci + kOutput * outputs) + kCall * phases;
   const double narrow = columns <= static_cast<double>(lanes) ? 1.15 : 1.0;   // panels of one vector load as much as they multiply
-  return {narrow * kProduct * points * rows * ci * columns + static_cast<double>(lanes) * tiles * transforms, points * ci * columns};
+  return {narrow * kProduct * points * rows * (ci + kSum) * columns + static_cast<double>(lanes) * tiles * transforms, points * ci * columns};
 }
 
 WinogradWindow make_window(const PhaseGroup& y, const PhaseGroup& x, const WinogradScheme& along_y, const WinogradScheme& along_x) {
