@@ -134,9 +134,10 @@ class ArchitectureReader {
     const Config* activation = config.find("activation");
     const bool old_hard_sigmoid = parts_.from_keras2() && activation && activation->is_string() && activation->as_string() == "hard_sigmoid";
     entry.layer = guarded(entry.where, [&]() -> std::shared_ptr<Layer> {
-      if (!old_hard_sigmoid || !conv) return layer_from_config(entry.serialized);
+      if (!old_hard_sigmoid) return layer_from_config(entry.serialized);
       Config linear = config;
-      linear.set("activation", "linear");
+      linear.erase("activation");
+      if (!conv) return nn::activation_layer(nn::hard_sigmoid_keras2(), linear);
       const Conv2DTranspose plain = Conv2DTranspose::from_config(linear);
       Conv2DTransposeOptions o = plain.options();
       o.name = plain.name(), o.activation = nn::hard_sigmoid_keras2();

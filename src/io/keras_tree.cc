@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/text.h"
+#include "nn/activation_functions.h"
 #include "nn/keras_json.h"
 #include "nn/stateless_layers.h"
 #include "upconv/error.h"
@@ -73,6 +74,51 @@ Config renamed(Config serialized, const std::string& name) {
   return serialized;
 }
 
+/// Whether layers are described whole, or only as places of weights, without functions, which need not have a form in a configuration.
+enum class Detail { whole, weights };
+
+Config place_config(const Layer& layer) {
+  Config config = Config::dict({{"name", layer.name()}});
+  if (const auto* conv = dynamic_cast<const Conv2DTranspose*>(&layer)) {
+    const auto [height, width] = conv->kernel_size();
+    config.set("filters", conv->filters());
+    config.set("kernel_size", Config::list({height, width}));
+  } else if (const auto* input = dynamic_cast<const nn::InputLayer*>(&layer)) {
+    config.set("batch_shape", nn::shape_config(input->batch_shape()));
+  } else if (layer.class_name() == "Activation") {
+    config.set("activation", "linear");
+  }
+  return Config::dict({{"class_name", layer.class_name()}, {"config", std::move(config)}});
+}
+
+Config serialized(const Layer& layer, Detail detail) { return detail == Detail::whole ? layer.serialize() : place_config(layer); }
+
+/// The functions of a stored model configuration replaced, which may be the caller's own and known no longer.
+void drop_functions(Config& config) {
+  for (Config& layer : config.find("layers")->as_list()) {
+    Config& inner = *layer.find("config");
+    const std::string& class_name = layer.at("class_name").as_string();
+    if (is_model_class(layer)) drop_functions(inner);
+    if (class_name == "Activation" || class_name == "Conv2DTranspose") inner.set("activation", "linear");
+    if (class_name == "Conv2DTranspose")
+      for (const char* key : {"kernel_initializer", "bias_initializer", "kernel_regularizer", "bias_regularizer", "activity_regularizer", "kernel_constraint",
+                              "bias_constraint"})
+        inner.erase(key);
+  }
+}
+
+/// The model's own configuration; null where weights are all that is asked for and it has none.
+Config stored_config(const Model& model, Detail detail) {
+  if (detail == Detail::whole) return model.get_config();
+  try {
+    Config config = model.get_config();
+    if (written_by_keras3(config)) drop_functions(config);
+    return config;
+  } catch (const ArgumentError&) {
+    return {};
+  }
+}
+
 /// A chain of layers each called once.
 bool is_chain(const Model& model) {
   if (model.kind() != Model::Kind::sequential || model.nodes().size() != model.layers().size()) return false;
@@ -81,18 +127,18 @@ bool is_chain(const Model& model) {
   return true;
 }
 
-Config sequential_config(const Model& model, const Shape& input_shape) {
+Config sequential_config(const Model& model, const Config& stored, const Shape& input_shape, Detail detail) {
   const std::vector<std::string> names = unique_names(model);
   Config::List layers;
   for (std::size_t i = 0; i < model.layers().size(); ++i) {
     const Layer& layer = *model.layers()[i];
     if (is_input(layer) && input_shape.rank() == 0) continue;
-    Config serialized = renamed(layer.serialize(), names[i]);
-    if (is_input(layer)) serialized.find("config")->set("batch_shape", nn::shape_config(input_shape));
-    layers.push_back(std::move(serialized));
+    Config one = renamed(serialized(layer, detail), names[i]);
+    if (is_input(layer)) one.find("config")->set("batch_shape", nn::shape_config(input_shape));
+    layers.push_back(std::move(one));
   }
   Config config = Config::dict({{"name", model.name()}, {"trainable", true}, {"dtype", DTypePolicy().config()}, {"layers", Config(std::move(layers))}});
-  if (const Config stored = model.get_config(); const Config* dtype = stored.find("dtype")) config.set("dtype", *dtype);
+  if (const Config* dtype = stored.find("dtype")) config.set("dtype", *dtype);
   if (input_shape.rank() > 0) config.set("build_input_shape", nn::shape_config(input_shape));
   return config;
 }
@@ -100,7 +146,7 @@ Config sequential_config(const Model& model, const Shape& input_shape) {
 /// The graph call by call, in the form of Keras 3.
 class FunctionalConfig {
  public:
-  explicit FunctionalConfig(const Model& model) : model_(model), names_(unique_names(model)) {
+  FunctionalConfig(const Model& model, Detail detail) : model_(model), detail_(detail), names_(unique_names(model)) {
     std::vector<std::int64_t> calls(model.layers().size());
     for (std::size_t i = 0; i < model.nodes().size(); ++i) {
       const GraphNode& node = model.nodes()[i];
@@ -120,10 +166,10 @@ class FunctionalConfig {
     }
     Config::List layers;
     for (std::size_t l = 0; l < model_.layers().size(); ++l) {
-      Config serialized = renamed(model_.layers()[l]->serialize(), names_[l]);
-      serialized.set("name", names_[l]);
-      serialized.set("inbound_nodes", Config(std::move(inbound[l])));
-      layers.push_back(std::move(serialized));
+      Config one = renamed(serialized(*model_.layers()[l], detail_), names_[l]);
+      one.set("name", names_[l]);
+      one.set("inbound_nodes", Config(std::move(inbound[l])));
+      layers.push_back(std::move(one));
     }
     return Config::dict({{"name", model_.name()}, {"trainable", true}, {"layers", Config(std::move(layers))}, {"input_layers", ends(model_.input_nodes())},
                          {"output_layers", ends(model_.output_nodes())}});
@@ -156,6 +202,7 @@ class FunctionalConfig {
   }
 
   const Model& model_;
+  const Detail detail_;
   std::vector<std::string> names_;
   std::vector<std::int64_t> call_;
   std::vector<Shape> shapes_;
@@ -185,7 +232,7 @@ void refresh(const KerasEntry& entry, Config& serialized) {
 
 /// `names`: those under which a written graph lists the model's layers; empty for a stored configuration, from which the layers
 /// were made in their order.
-KerasTree tree_of(Config serialized, const Model& model, const std::vector<std::string>& names) {
+KerasTree tree_of(Config serialized, const Model& model, const std::vector<std::string>& names, Detail detail) {
   KerasTree tree;
   KerasParts parts;
   parts.path = model.name(), parts.layout = "a model", parts.config = std::move(serialized);
@@ -200,7 +247,7 @@ KerasTree tree_of(Config serialized, const Model& model, const std::vector<std::
     own[twin_of(i)] = model.layers()[i];
   }
   adopt_layers(tree.root, own);
-  refresh(tree.root, parts.config);
+  if (detail == Detail::whole) refresh(tree.root, parts.config);
   tree.serialized = std::move(parts.config);
   return tree;
 }
@@ -219,18 +266,39 @@ std::vector<std::pair<std::string, Layer*>> layers_by_path(const KerasEntry& roo
   return out;
 }
 
-KerasTree keras_tree(const Model& model) {
+static KerasTree tree(const Model& model, Detail detail) {
   const Shape input_shape = input_shape_of(model);
   try {
-    const Config stored = model.get_config();
+    const Config stored = stored_config(model, detail);
     const bool functional = stored.find("input_layers") != nullptr;
     if (written_by_keras3(stored) && (functional || (model.kind() == Model::Kind::sequential && stored.find("build_input_shape"))))
-      return tree_of(model_wrapper(!functional, stored, input_shape), model, {});
-    if (is_chain(model)) return tree_of(model_wrapper(true, sequential_config(model, input_shape), input_shape), model, unique_names(model));
-    return tree_of(model_wrapper(false, FunctionalConfig(model).config(), input_shape), model, unique_names(model));
+      return tree_of(model_wrapper(!functional, stored, input_shape), model, {}, detail);
+    if (is_chain(model))
+      return tree_of(model_wrapper(true, sequential_config(model, stored, input_shape, detail), input_shape), model, unique_names(model), detail);
+    return tree_of(model_wrapper(false, FunctionalConfig(model, detail).config(), input_shape), model, unique_names(model), detail);
   } catch (const FileError& e) {
     throw ArgumentError("model", base::cat("The model '", model.name(), "' cannot be saved: ", e.what()));
   }
 }
+
+/// Keras 3 would compute another function under the name that Keras 2 gave it.
+static void refuse_old_functions(const Model& model) {
+  for (const auto& layer : model.layers()) {
+    const auto* conv = dynamic_cast<const Conv2DTranspose*>(layer.get());
+    const auto* plain = dynamic_cast<const nn::StatelessLayer*>(layer.get());
+    const ActivationFunction* function = conv ? &conv->options().activation.function() : plain ? plain->function() : nullptr;
+    if (function && nn::is_hard_sigmoid_keras2(*function))
+      throw ArgumentError("model", base::cat("The model '", model.name(), "' cannot be saved: its layer '", layer->name(),
+                                             "' computes Keras 2's hard_sigmoid, clip(0.2x + 0.5, 0, 1); what Keras 3 calls hard_sigmoid is clip(x/6 + 0.5, 0, 1). "
+                                             "Its weights alone can be saved."));
+  }
+}
+
+KerasTree keras_tree(const Model& model) {
+  refuse_old_functions(model);
+  return tree(model, Detail::whole);
+}
+
+KerasEntry weights_tree(const Model& model) { return tree(model, Detail::weights).root; }
 
 }  // namespace upconv::io

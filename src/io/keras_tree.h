@@ -15,6 +15,8 @@ struct KerasTree {
 /// C++, is written anew, nested models in place. Throws ArgumentError for a model that no configuration can describe (a
 /// callable without a name).
 KerasTree keras_tree(const Model& model);
+/// The entries alone, as places of weights: also for a model that no configuration can describe.
+KerasEntry weights_tree(const Model& model);
 
 /// The layers, nested ones too, by their names joined with '/'; each layer once. The root's own name is left out. The tree owns
 /// those that are not the model's (inputs), so it must outlive the result.

@@ -47,7 +47,7 @@ void add_optimizer(Hdf5Writer& file, const Optimizer& optimizer) {
 
 }  // namespace
 
-std::vector<std::byte> weights_h5(const KerasTree& tree, const Optimizer* optimizer) {
+std::vector<std::byte> weights_h5(const KerasEntry& root, const Optimizer* optimizer) {
   Hdf5Writer file;
   std::set<const Layer*> seen;
   const auto add = [&](const std::string& group, const std::string& name, const Layer* layer) {
@@ -57,12 +57,12 @@ std::vector<std::byte> weights_h5(const KerasTree& tree, const Optimizer* optimi
     if (!layer) return;
     for (std::size_t i = 0; i < layer->variables().size(); ++i) file.dataset(base::cat(vars, "/", i), layer->variables()[i].value);
   };
-  visit_saved(tree.root, "", seen, add);
+  visit_saved(root, "", seen, add);
   if (optimizer) add_optimizer(file, *optimizer);
   return file.finish();
 }
 
-Shards weight_shards(const KerasTree& tree, const std::string& stem, std::int64_t max_bytes) {
+Shards weight_shards(const KerasEntry& root, const std::string& stem, std::int64_t max_bytes) {
   Shards shards;
   std::vector<std::unique_ptr<Hdf5Writer>> files;
   std::vector<std::string> names;
@@ -93,20 +93,20 @@ Shards weight_shards(const KerasTree& tree, const std::string& stem, std::int64_
     Config::List list(places.begin(), places.end());
     map.set("/" + vars, places.size() == 1 ? Config(places.front()) : Config(std::move(list)));
   };
-  visit_saved(tree.root, "", seen, add);
+  visit_saved(root, "", seen, add);
   for (std::size_t i = 0; i < files.size(); ++i) shards.files.emplace_back(names[i], files[i]->finish());
   shards.index = Config::dict({{"metadata", Config::dict({{"total_size", static_cast<double>(total)}})}, {"weight_map", std::move(map)}});
   return shards;
 }
 
-void add_legacy_weights(Hdf5Writer& file, const std::string& root, const KerasTree& tree) {
-  if (!root.empty()) file.group(root);
+void add_legacy_weights(Hdf5Writer& file, const std::string& place, const KerasEntry& root) {
+  if (!place.empty()) file.group(place);
   Config::List layer_names;
   const auto names_of = [&](const std::string& group, Config::List names) { file.attribute(group, "weight_names", Config(std::move(names))); };
   const auto add = [&](const KerasEntry& entry, const std::string& path) {
-    if (tree.root.is_sequential() && entry.class_name == "InputLayer") return;
+    if (root.is_sequential() && entry.class_name == "InputLayer") return;
     layer_names.push_back(entry.name);
-    const std::string group = below(root, entry.name);
+    const std::string group = below(place, entry.name);
     file.group(group);
     Config::List names;
     for (const auto& [inner, layer] : layers_by_path(entry)) {
@@ -120,14 +120,14 @@ void add_legacy_weights(Hdf5Writer& file, const std::string& root, const KerasTr
     }
     names_of(group, std::move(names));
   };
-  if (tree.root.is_model)
-    for (const KerasEntry& entry : tree.root.entries) add(entry, tree.root.is_sequential() ? tree.root.name + "/" + entry.name : entry.name);
-  else add(tree.root, tree.root.name);
-  file.group(below(root, "top_level_model_weights"));
-  names_of(below(root, "top_level_model_weights"), {});
-  file.attribute(root, "layer_names", Config(std::move(layer_names)));
-  file.attribute(root, "backend", "jax");
-  file.attribute(root, "keras_version", kKerasVersion);
+  if (root.is_model)
+    for (const KerasEntry& entry : root.entries) add(entry, root.is_sequential() ? root.name + "/" + entry.name : entry.name);
+  else add(root, root.name);
+  file.group(below(place, "top_level_model_weights"));
+  names_of(below(place, "top_level_model_weights"), {});
+  file.attribute(place, "layer_names", Config(std::move(layer_names)));
+  file.attribute(place, "backend", "jax");
+  file.attribute(place, "keras_version", kKerasVersion);
 }
 
 /// The older form of a layer's dictionary: without module, registered name and build configuration.
@@ -145,7 +145,7 @@ std::vector<std::byte> legacy_h5(const KerasTree& tree) {
   file.attribute("", "model_config", legacy_form(tree.serialized).json());
   file.attribute("", "backend", "jax");
   file.attribute("", "keras_version", kKerasVersion);
-  add_legacy_weights(file, "model_weights", tree);
+  add_legacy_weights(file, "model_weights", tree.root);
   return file.finish();
 }
 

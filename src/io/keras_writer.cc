@@ -34,7 +34,7 @@ std::vector<std::byte> keras_archive(const KerasTree& tree, const Config& compil
   Config config = tree.serialized;
   if (!compile_config.is_null()) config.set("compile_config", compile_config);
   const std::string metadata_json = metadata.json(), config_json = config.json();
-  const std::vector<std::byte> weights = io::weights_h5(tree, optimizer);
+  const std::vector<std::byte> weights = io::weights_h5(tree.root, optimizer);
   return io::zip_bytes({{"metadata.json", bytes_of(metadata_json)}, {"config.json", bytes_of(config_json)}, {"model.weights.h5", weights}});
 }
 
@@ -47,9 +47,9 @@ void write(const std::string& path, std::span<const std::byte> bytes, const Save
 
 /// "layer/kernel" of every weight, as read_weights() names it.
 std::vector<std::pair<std::string, Model::WeightRef>> named_weights(const Model& model) {
-  const KerasTree tree = io::keras_tree(model);
+  const io::KerasEntry root = io::weights_tree(model);
   std::vector<std::pair<std::string, Model::WeightRef>> named;
-  for (const auto& [path, layer] : io::layers_by_path(tree.root))
+  for (const auto& [path, layer] : io::layers_by_path(root))
     for (std::size_t i = 0; i < layer->variables().size(); ++i) named.emplace_back(path + "/" + layer->variables()[i].name, Model::WeightRef{layer, i});
   return named;
 }
@@ -64,7 +64,7 @@ void save_shards(const Model& model, const std::string& path, const SaveOptions&
   const std::size_t slash = path.rfind('/');
   const std::string folder = slash == std::string::npos ? "" : path.substr(0, slash + 1);
   const std::string stem = path.substr(folder.size(), path.size() - folder.size() - std::string_view(".weights.json").size());
-  const io::Shards shards = io::weight_shards(io::keras_tree(model), stem, options.max_shard_bytes);
+  const io::Shards shards = io::weight_shards(io::weights_tree(model), stem, options.max_shard_bytes);
   // The index last: until it is there, the old index names shards of the old contents only where their names are new.
   for (const auto& [name, bytes] : shards.files) write(folder + name, bytes, options);
   write(path, bytes_of(shards.index.json()), options);
@@ -113,13 +113,13 @@ void save_trainer(Trainer& trainer, const std::string& path, const SaveOptions& 
 
 void save_weights(const Model& model, const std::string& path, const SaveOptions& options) {
   check_built(model);
-  if (ends_with(path, ".weights.h5")) return write(path, io::weights_h5(io::keras_tree(model)), options);
+  if (ends_with(path, ".weights.h5")) return write(path, io::weights_h5(io::weights_tree(model)), options);
   if (ends_with(path, ".weights.json")) return save_shards(model, path, options);
   if (ends_with(path, ".npz")) return write(path, weights_npz(model), options);
   if (!ends_with(path, ".h5") && !ends_with(path, ".hdf5"))
     throw ArgumentError("path", base::cat("Weights are saved as .weights.h5, .weights.json (in shards), .h5 (the older form) or .npz. Received: path=", base::escaped(path)));
   io::Hdf5Writer file;
-  io::add_legacy_weights(file, "", io::keras_tree(model));
+  io::add_legacy_weights(file, "", io::weights_tree(model));
   write(path, file.finish(), options);
 }
 
@@ -127,8 +127,8 @@ void load_weights(Model& model, const std::string& path, const LoadOptions& opti
   if (ends_with(path, ".npz")) return load_npz(model, path, options);
   io::KerasParts parts = io::read_keras_file(path, options);
   if (!parts.weights) throw FileError(path, "", base::cat("is ", parts.layout, " and holds no weights"));
-  const KerasTree tree = io::keras_tree(model);
-  const std::vector<io::LayerWeights> weights = io::match_weights(tree.root, *parts.weights, path);
+  const io::KerasEntry root = io::weights_tree(model);
+  const std::vector<io::LayerWeights> weights = io::match_weights(root, *parts.weights, path);
   for (const io::LayerWeights& layer : weights) io::check_shapes(layer, path);
   std::vector<Tensor> before;
   for (const Model::WeightRef& ref : model.weights()) before.push_back(ref.variable().value);

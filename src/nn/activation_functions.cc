@@ -177,8 +177,8 @@ UPCONV_EXPORT Activation hard_sigmoid_keras2() {
   return Activation(elementwise("hard_sigmoid_keras2", {Kind::hard_sigmoid_keras2, 0, 0, 0}, {}));
 }
 
-UPCONV_EXPORT bool is_hard_sigmoid_keras2(const Activation& activation) {
-  const ActivationSpec* spec = activation.function().fusable();
+UPCONV_EXPORT bool is_hard_sigmoid_keras2(const ActivationFunction& function) {
+  const ActivationSpec* spec = function.fusable();
   return spec && spec->function == Kind::hard_sigmoid_keras2;
 }
 

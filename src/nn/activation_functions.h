@@ -24,6 +24,6 @@ Config keras_layer(std::string_view class_name, Config config);
 
 /// Keras 2's hard_sigmoid, clip(0.2x + 0.5, 0, 1): only files from Keras 2 name it, and Keras 3 has no word for it.
 Activation hard_sigmoid_keras2();
-bool is_hard_sigmoid_keras2(const Activation& activation);
+bool is_hard_sigmoid_keras2(const ActivationFunction& function);
 
 }  // namespace upconv::nn

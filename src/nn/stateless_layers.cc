@@ -105,6 +105,7 @@ Config StatelessLayer::get_config() const {
   Config config = base_config();
   for (const auto& [key, value] : config_.as_dict())
     if (key != "name" && key != "trainable") config.set(key, value);
+  if (class_name_ == "Activation" && !config_.find("activation")) config.set("activation", Activation(function_).config());
   return config;
 }
 
@@ -155,6 +156,12 @@ std::shared_ptr<Layer> stateless(const std::string& class_name, const Config& co
 }
 
 }  // namespace
+
+UPCONV_EXPORT std::shared_ptr<Layer> activation_layer(const Activation& activation, const Config& config) {
+  const auto kept = std::make_shared<const Activation>(activation);
+  return stateless("Activation", config, {kept, &kept->function()});
+}
+
 }  // namespace nn
 
 std::vector<std::string> layer_class_names() {

@@ -21,6 +21,8 @@ class StatelessLayer final : public Layer {
   std::pair<Tensor, Tape> forward(std::vector<Tensor> inputs, const CallOptions& options) const override;
   Gradients backward(ConstTensorView dy, const Tape& tape, const CallOptions& options) const override;
   Config get_config() const override;
+  /// Null for an identity.
+  const ActivationFunction* function() const noexcept { return function_.get(); }
 
  private:
   std::string class_name_;
@@ -47,6 +49,9 @@ class UPCONV_EXPORT InputLayer final : public Layer {
   Shape batch_shape_;
   DType dtype_;
 };
+
+/// Keras's layer Activation with a function that `config`, where "activation" is left out, need not be able to name.
+std::shared_ptr<Layer> activation_layer(const Activation& activation, const Config& config);
 
 /// A shape written as Keras writes it, [null, 5, 3], and back. Throws ArgumentError.
 Config shape_config(const Shape& shape);

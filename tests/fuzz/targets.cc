@@ -65,8 +65,8 @@ void weights_h5(Bytes bytes) {
     io::KerasParts parts = io::decode_keras_bytes(file(bytes), small().limits);
     const Model model({std::make_shared<Conv2DTranspose>(2, 3, Conv2DTransposeOptions{.strides = 2, .name = "up"}),
                        std::make_shared<Conv2DTranspose>(1, 2, Conv2DTransposeOptions{.name = "out"})}, "m", Shape{4, 5, 3});
-    const io::KerasTree tree = io::keras_tree(model);
-    for (const io::LayerWeights& layer : io::match_weights(tree.root, *parts.weights, "memory")) {
+    const io::KerasEntry root = io::weights_tree(model);
+    for (const io::LayerWeights& layer : io::match_weights(root, *parts.weights, "memory")) {
       io::check_shapes(layer, "memory");
       io::set_weights(layer, "memory");
     }

@@ -100,6 +100,20 @@ def one_file(name, folder):
         check(f"{name}: upconv run: {message}", "dtype" in message)
 
 
+def hard_sigmoid(folder):
+    """Keras 3's own, which an older form names as Keras 2 named another function."""
+    layers = [keras.layers.Conv2DTranspose(4, 3, strides=2, activation="hard_sigmoid"), keras.layers.Activation("hard_sigmoid")]
+    original = keras.Sequential([keras.Input((4, 5, 3)), *layers])
+    path = os.path.join(folder, "hard.keras")
+    original.save(path)
+    x = 4 * inputs(original)
+    for form in ("hard_again.keras", "hard_again.h5"):
+        out = os.path.join(folder, form)
+        code, message = run("convert", path, out)
+        check(f"hard_sigmoid -> {form}: {message}", code == 0)
+        check(f"hard_sigmoid -> {form}", np.array_equal(np.asarray(original(x)), np.asarray(keras.saving.load_model(out, compile=False)(x))))
+
+
 def training_goes_on(name, folder):
     """Two more epochs from Keras's file and from upconv's give the same losses and weights."""
     path, out = os.path.join(FILES, name), os.path.join(folder, "c.keras")
@@ -122,6 +136,7 @@ with tempfile.TemporaryDirectory() as folder:
     for name in sorted(os.listdir(FILES)):
         if name.startswith("compiled_") and name.endswith(".keras"):
             training_goes_on(name, folder)
+    hard_sigmoid(folder)
 
 print(counts)
 check("every kind of file was seen", counts.get("m.keras", 0) >= 30 and counts.get("training", 0) >= 9 and counts.get("prediction", 0) >= 20)
