@@ -58,12 +58,23 @@ HWY_INLINE V Load(const float* p, std::int64_t n, std::int64_t columns) {
 
 template <class S>
 HWY_NOINLINE void Run(const WinogradKernel& t) {
-  V in[S::taps], out[S::points];
-  for (std::int64_t n = 0; n < t.width; n += kLanes) {
-    for (int i = 0; i < S::taps; ++i) in[i] = Load(t.taps[i], n, t.columns);
-    Sandwich<S::points_y, S::taps_y, S::points_x, S::taps_x>(t.y.kernel[0], 3, 1, t.x.kernel[0], 3, 1, in, out);
-    for (int i = 0; i < S::points; ++i) hn::StoreU(out[i], D(), t.u + i * t.point_stride + n);
-  }
+  constexpr std::int64_t kAhead = 8;            // rows lie far apart: no hardware prefetcher follows them
+  V in[S::taps], half[S::taps_x], out[S::points_x];
+  for (std::int64_t f = 0; f < t.count; ++f)
+    for (std::int64_t n = 0; n < t.width; n += kLanes) {
+      for (int i = 0; i < S::taps; ++i) {
+        in[i] = Load(t.taps[i] ? t.taps[i] + f * t.step : nullptr, n, t.columns);
+        if (t.taps[i] && f + kAhead < t.count) __builtin_prefetch(t.taps[i] + (f + kAhead) * t.step + n);
+      }
+      float* u = t.u + f * t.width + n;
+      for (int i = t.y0; i < t.y1; ++i) {
+        UPCONV_UNROLL
+        for (int j = 0; j < S::taps_x; ++j) Multiply<1, S::taps_y>(t.y.kernel[i], 3, 1, in + j, S::taps_x, half + j, 1);
+        Multiply<S::points_x, S::taps_x>(t.x.kernel[0], 3, 1, half, 1, out, 1);
+        UPCONV_UNROLL
+        for (int j = 0; j < S::points_x; ++j, u += t.point_stride) hn::StoreU(out[j], D(), u);
+      }
+    }
 }
 
 template <class S>
@@ -100,6 +111,7 @@ auto Choose(const Task& t) {
 #define UPCONV_SIZES(py, ty, px, tx) \
   case ((py * 8 + ty) * 8 + px) * 8 + tx: return Run<Sizes<py, ty, px, tx>>(t);
     UPCONV_SIZES(4, 2, 4, 2)
+    UPCONV_SIZES(5, 2, 5, 2)
     UPCONV_SIZES(4, 2, 1, 1)
     UPCONV_SIZES(1, 1, 4, 2)
     UPCONV_SIZES(6, 2, 1, 1)

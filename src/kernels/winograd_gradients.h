@@ -20,10 +20,13 @@ struct WinogradAxis {
   float output[5][6];      // A^T: [output][point]
 };
 
-/// u[point * point_stride + n] = G g G^T for n < width; zeros from `columns` on.
+/// u[point * point_stride + f * width + n] = G g G^T for f < count and n < width; zeros from `columns` on. Only the points of rows
+/// y0 <= point_y < y1, of which the first is point 0.
 struct WinogradKernel {
   const WinogradAxis &y, &x;
-  const float* const* taps;      // [tap_y][tap_x] -> `columns` values; null for zeros
+  int y0, y1;
+  const float* const* taps;      // [tap_y][tap_x] -> [count] rows, `step` apart, of `columns` values; null for zeros
+  std::int64_t count, step;
   std::int64_t columns, width;   // width: a multiple of the lanes
   float* u;
   std::int64_t point_stride;

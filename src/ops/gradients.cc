@@ -35,8 +35,8 @@ void gradients(const Geometry& g, DType dtype, const void* x, const void* kernel
 }  // namespace
 
 std::string gradient_algorithm(const Geometry& g, DType dtype, GradientOf gradient, Math math) {
-  const bool pays = gradient == GradientOf::input ? winograd_input_gradient_pays(g, dtype) : winograd_kernel_gradient_pays(g, dtype);
-  return math == Math::fast && pays ? "winograd" : "direct";
+  const int points = gradient == GradientOf::input ? winograd_input_gradient_points(g, dtype) : winograd_kernel_gradient_points(g, dtype);
+  return math == Math::fast && points > 0 ? "winograd" : "direct";
 }
 
 void conv_transpose_gradients(const Geometry& g, DType dtype, const void* x, const void* kernel, const void* dy,

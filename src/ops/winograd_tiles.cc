@@ -9,12 +9,12 @@ namespace upconv::ops {
 
 using kernels::WinogradScheme;
 
-WinogradTiles::WinogradTiles(const Geometry& geometry, WinogradScheme scheme_y, WinogradScheme scheme_x, int instruction_set)
+WinogradTiles::WinogradTiles(const Geometry& geometry, WinogradScheme scheme_y, WinogradScheme scheme_x, int instruction_set, std::int64_t most)
     : g(geometry), y(scheme_y), x(scheme_x), isa(instruction_set), points(y.points * x.points),
       tiles_y(base::ceil_div(g.y.n, std::int64_t{y.outputs})), tiles_x(base::ceil_div(g.x.n, std::int64_t{x.outputs})), tiles(g.n * tiles_y * tiles_x), depth(g.y.s * g.x.s * g.co),
-      row(base::round_up(depth, 16) + 16) {}
+      chunks(base::ceil_div(depth, most)), row(base::round_up(longest_chunk(), 16) + 16) {}
 
-void WinogradTiles::transform_window(const float* dy, std::int64_t index, float* v, std::int64_t stride, float* scratch,
+void WinogradTiles::transform_window(const float* dy, std::int64_t index, float* v, std::int64_t number, std::int64_t count, float* scratch,
                                      const float* zeros) const noexcept {
   const Tile at = tile(index);
   const std::int64_t width = g.x.s * g.co;     // of a block's row, contiguous in dY
@@ -40,7 +40,12 @@ void WinogradTiles::transform_window(const float* dy, std::int64_t index, float*
         }
       }
     }
-    kernels::winograd_input({y.scheme, x.scheme, pixels, width, v + phase * width, stride}, isa);
+    for (std::int64_t first = phase * width, last; first < (phase + 1) * width; first = last) {
+      const std::int64_t i = chunk_of(first);
+      last = std::min((phase + 1) * width, chunk(i + 1));
+      kernels::winograd_input({y.scheme, x.scheme, pixels, last - first, v + v_at(0, i, number, count) + first - chunk(i), v_stride(count)}, isa);
+      for (const float** pixel = pixels; pixel < pixels + points; ++pixel) *pixel += *pixel == zeros ? 0 : last - first;
+    }
   }
 }
 
@@ -55,10 +60,10 @@ double phase_points(const Axis& axis, const kernels::WinogradAxis& scheme) {
   return static_cast<double>(points);
 }
 
-/// Six points where their error stays within a few times a direct sum's: three taps, or two along one axis only.
+/// Six points where their error stays within a few times a direct sum's: three taps, or two along one axis only; else two taps keep to five.
 std::vector<WinogradScheme> schemes(std::int64_t taps, bool one_axis) {
   if (taps == 1) return {WinogradScheme{1, 1}};
-  if (taps == 2) return one_axis ? std::vector{WinogradScheme{4, 2}, WinogradScheme{6, 2}} : std::vector{WinogradScheme{4, 2}};
+  if (taps == 2) return {WinogradScheme{4, 2}, WinogradScheme{one_axis ? 6 : 5, 2}};
   if (taps == 3) return {WinogradScheme{4, 3}, WinogradScheme{6, 3}};
   return {};
 }
@@ -75,7 +80,7 @@ std::optional<GradientSchemes> choose_gradient_schemes(const Geometry& g, double
   for (const WinogradScheme& y : schemes(ry, ry == 1 || rx == 1))
     for (const WinogradScheme& x : schemes(rx, ry == 1 || rx == 1)) {
       if (y != x && y.points > 1 && x.points > 1) continue;
-      const WinogradTiles t(g, y, x, 0);
+      const WinogradTiles t(g, y, x, 0, kernels::longest_chain);
       const auto points = static_cast<double>(t.points), tiles = static_cast<double>(t.tiles);
       const double products = phase_points(g.y, t.y) * phase_points(g.x, t.x) * static_cast<double>(g.co) * ci;
       const double cost = tiles * (products + points * (12 * depth + 14 * ci)) + weight * points * depth * ci;
