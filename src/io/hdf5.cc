@@ -7,13 +7,13 @@
 
 #include <algorithm>
 #include <cstring>
-#include <iterator>
-#include <map>
 #include <set>
 
 #include "base/checked.h"
 #include "base/text.h"
 #include "io/hdf5_driver.h"
+#include "io/hdf5_headers.h"
+#include "io/hdf5_order.h"
 #include "io/hdf5_scan.h"
 #include "upconv/error.h"
 
@@ -46,15 +46,18 @@ constexpr std::int64_t kMostAttributeBytes = std::int64_t{16} << 20;
 
 class Reader {
  public:
-  Reader(const Bytes& file, const LoadLimits& limits, Tensors tensors) : file_(file), limits_(limits), tensors_(tensors) {}
+  Reader(const Bytes& file, const LoadLimits& limits, Tensors tensors) : file_(file), limits_(limits), tensors_(tensors), headers_(file) {}
 
   Hdf5Node read() {
+    headers_.check(headers_.root(), "/");
     const Id h5(open_hdf5(file_), H5Fclose);
     if (!h5.ok()) fail("", "is not a sound HDF5 file");
     const Id root(H5Gopen2(h5, "/", H5P_DEFAULT), H5Gclose);
     if (!root.ok()) fail("/", "the root group cannot be read");
     Hdf5Node node;
     read_group(root, "", node, 0);
+    headers_.check_unclaimed();
+    if (own_order_ && !doubtful_.empty()) fail(doubtful_, "is of another byte order than the rest, in which its numbers would be of a usual size too");
     return node;
   }
 
@@ -91,11 +94,14 @@ class Reader {
     std::vector<Link> links;
     if (H5Literate(group, H5_INDEX_NAME, H5_ITER_INC, nullptr, collect_link, &links) < 0) fail(where, "the group cannot be read");
     std::sort(links.begin(), links.end(), [](const Link& a, const Link& b) { return a.name < b.name; });
+    for (std::size_t i = 1; i < links.size(); ++i)
+      if (links[i].name == links[i - 1].name) fail(path + "/" + links[i].name, "the name appears twice in its group");
     for (const Link& link : links) read_link(group, path + "/" + link.name, link, node, depth);
   }
 
   void read_link(hid_t group, const std::string& path, const Link& link, Hdf5Node& parent, int depth) {
     if (link.type != H5L_TYPE_HARD) fail(path, "is a soft, external or user-defined link; only hard links are read");
+    headers_.check(link.address, path);
     // By its address: a search for the name in a group of 90,000 costs as much as reading what it names.
     const Id object(H5Oopen_by_addr(group, link.address), H5Oclose);
     if (!object.ok()) fail(path, "the link's object header cannot be read");
@@ -207,12 +213,15 @@ class Reader {
       if (elements > limits_.hdf5_objects) fail(where, "holds integers; only counters are read");
       node.integers.resize(static_cast<std::size_t>(elements));
       if (elements && H5Dread(dataset, H5T_NATIVE_INT64, H5S_ALL, H5S_ALL, H5P_DEFAULT, node.integers.data()) < 0) fail(where, "cannot be read");
+      if (is_own_order(type)) own_order_ = true;
+      else check_order(usual_sizes(node.integers), where);
       return;
     }
     const DType dtype = float_dtype(type, kind, where, node);
     if ((total_bytes_ += bytes) > limits_.tensor_bytes)
       fail(where, base::cat("the tensors of the file take more than ", limits_.tensor_bytes, " bytes"));
     const haddr_t place = H5Dget_offset(dataset);
+    own_order_ = own_order_ || (bytes > 0 && kind == H5T_FLOAT && is_own_order(type));
     if (place != HADDR_UNDEF && bytes > 0 && as_in_memory(type, kind)) return take_as_it_lies(static_cast<std::int64_t>(place), dtype, node);
     node.data = Tensor(node.shape, dtype);
     if (elements == 0) return;
@@ -220,10 +229,18 @@ class Reader {
     const Id own(half ? half_type(type, dtype) : -1, H5Tclose);
     const hid_t memory = half ? hid_t{own} : dtype == DType::float32 ? H5T_NATIVE_FLOAT : H5T_NATIVE_DOUBLE;
     if (memory < 0 || H5Dread(dataset, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, node.data.bytes()) < 0) fail(where, "cannot be read");
+    if (!as_in_memory(type, kind)) check_order(usual_sizes(node.data), where);
     if (place != HADDR_UNDEF) file_.forget(static_cast<std::int64_t>(place), bytes);
   }
 
-  static bool as_in_memory(hid_t type, H5T_class_t kind) { return kind == H5T_OPAQUE || H5Tget_order(type) == H5Tget_order(H5T_NATIVE_FLOAT); }
+  static bool is_own_order(hid_t type) { return H5Tget_order(type) == H5Tget_order(H5T_NATIVE_FLOAT); }
+  static bool as_in_memory(hid_t type, H5T_class_t kind) { return kind == H5T_OPAQUE || is_own_order(type); }
+
+  /// Of data in the other byte order. No one machine writes both.
+  void check_order(const Orders& usual, const std::string& where) {
+    if (usual.exchanged && !usual.as_read) fail(where, "holds numbers of absurd size, and of a usual one in the other byte order");
+    if (usual.exchanged) doubtful_ = where;
+  }
 
   /// Data at a checked place, which libhdf5 would hand over as it is.
   void take_as_it_lies(std::int64_t place, DType dtype, Hdf5Node& node) const {
@@ -233,7 +250,7 @@ class Reader {
     }
     node.data = Tensor::uninitialized(node.shape, dtype);
     file_.read(place, {static_cast<std::byte*>(node.data.bytes()), node.data.byte_size()});
-    // No other dataset's (claim_bytes), and read once: an inflated archive and its tensors need not be there together.
+    // No other dataset's (claim_data), and read once: an inflated archive and its tensors need not be there together.
     file_.forget(place, static_cast<std::int64_t>(node.data.byte_size()));
   }
 
@@ -264,30 +281,31 @@ class Reader {
     // An address is that of contiguous data in this file: what every Keras writes. The property list would cost more than all the rest.
     const haddr_t place = H5Dget_offset(dataset);
     const H5D_layout_t layout = place != HADDR_UNDEF ? H5D_CONTIGUOUS : checked_layout(dataset, stored, where);
-    if (layout == H5D_CONTIGUOUS && stored > 0) claim_bytes(place, stored, where);
-    if (layout != H5D_CHUNKED && stored < bytes) fail(where, base::cat("claims ", bytes, " bytes but stores ", stored));
+    if (layout == H5D_CONTIGUOUS && stored > 0) headers_.claim_data(place, static_cast<std::uint64_t>(stored), where);
+    if (layout != H5D_CHUNKED && stored != bytes) fail(where, base::cat("claims ", bytes, " bytes but stores ", stored));
     const bool bomb = bytes > (std::int64_t{1} << 20) && bytes / limits_.inflate_ratio > stored;
     if (layout == H5D_CHUNKED && (bomb || (stored == 0 && bytes > 0))) fail(where, base::cat("claims ", bytes, " bytes but stores ", stored));
   }
 
-  H5D_layout_t checked_layout(hid_t dataset, std::int64_t stored, const std::string& where) const {
-    const Id properties(H5Dget_create_plist(dataset), H5Pclose);
+  H5D_layout_t checked_layout(hid_t dataset, std::int64_t stored, const std::string& where) {
+    const Id properties(H5Dget_create_plist(dataset), H5Pclose), type(H5Dget_type(dataset), H5Tclose);
     if (!properties.ok()) fail(where, "cannot be read");
     if (H5Pget_external_count(properties) != 0) fail(where, "keeps its data in another file");
     const H5D_layout_t layout = H5Pget_layout(properties);
     if (layout != H5D_COMPACT && layout != H5D_CONTIGUOUS && layout != H5D_CHUNKED) fail(where, "is a virtual dataset");
     for (int i = 0; i < H5Pget_nfilters(properties); ++i) {
-      unsigned flags = 0, config = 0;
-      size_t values = 0;
-      const H5Z_filter_t filter = H5Pget_filter2(properties, static_cast<unsigned>(i), &flags, &values, nullptr, 0, nullptr, &config);
+      unsigned flags = 0, config = 0, first = 0;
+      size_t values = 1;
+      const H5Z_filter_t filter = H5Pget_filter2(properties, static_cast<unsigned>(i), &flags, &values, &first, 0, nullptr, &config);
       if (filter != H5Z_FILTER_DEFLATE && filter != H5Z_FILTER_SHUFFLE) fail(where, base::cat("uses the filter ", filter, "; deflate and shuffle are read"));
+      if (filter == H5Z_FILTER_SHUFFLE && (values < 1 || first != H5Tget_size(type))) fail(where, "shuffles bytes of elements of another size than its own");
     }
     if (layout == H5D_CHUNKED) check_chunk(properties, dataset, stored, where);
     return layout;
   }
 
   /// A whole chunk is decoded at once, however small the dataset is.
-  void check_chunk(hid_t properties, hid_t dataset, std::int64_t stored, const std::string& where) const {
+  void check_chunk(hid_t properties, hid_t dataset, std::int64_t stored, const std::string& where) {
     hsize_t dims[H5S_MAX_RANK] = {};
     const int rank = H5Pget_chunk(properties, H5S_MAX_RANK, dims);
     const Id type(H5Dget_type(dataset), H5Tclose);
@@ -297,37 +315,48 @@ class Reader {
     const auto decoded = static_cast<std::int64_t>(std::min(bytes, most + 1));
     if (rank < 1 || decoded > limits_.tensor_bytes || (decoded > (std::int64_t{1} << 20) && decoded / limits_.inflate_ratio > stored))
       fail(where, base::cat("has a chunk size of ", decoded, " bytes or more but stores ", stored));
-    if (stored > 0) check_chunks(dataset, decoded, where);
+    if (stored > 0) check_chunks(properties, dataset, dims, decoded, where);
   }
 
-  /// Every stored chunk must decode to exactly one chunk: libhdf5 takes a shorter one for a whole, and leaves old memory in the rest.
-  void check_chunks(hid_t dataset, std::int64_t chunk_bytes, const std::string& where) const {
+  /// The chunks cover the dataset. Each stored one must decode to exactly one: libhdf5 takes a shorter one for a whole, and leaves old
+  /// memory in the rest.
+  void check_chunks(hid_t properties, hid_t dataset, const hsize_t* chunk, std::int64_t chunk_bytes, const std::string& where) {
     const Id space(H5Dget_space(dataset), H5Sclose);
-    hsize_t chunks = 0;
+    hsize_t dims[H5S_MAX_RANK] = {}, chunks = 0, wanted = 1;
+    const int rank = H5Sget_simple_extent_dims(space, dims, nullptr);
+    for (int i = 0; i < rank; ++i) wanted *= (dims[i] + chunk[i] - 1) / chunk[i];
     if (H5Dget_num_chunks(dataset, space, &chunks) < 0 || chunks > static_cast<hsize_t>(limits_.hdf5_objects)) fail(where, "has chunks that cannot be read");
+    if (chunks != wanted) fail(where, base::cat("stores ", chunks, " chunks where its size needs ", wanted));
     std::vector<unsigned char> stored;
+    std::set<std::vector<hsize_t>> places;
     for (hsize_t i = 0; i < chunks; ++i) {
       hsize_t offset[H5S_MAX_RANK] = {}, size = 0;
       unsigned mask = 0;
       haddr_t address = HADDR_UNDEF;
       if (H5Dget_chunk_info(dataset, space, i, offset, &mask, &address, &size) < 0 || size > static_cast<hsize_t>(file_.size()))
         fail(where, "has a chunk that cannot be read");
+      const bool inside = std::equal(offset, offset + rank, dims, std::less<>()) && places.insert({offset, offset + rank}).second;
+      if (!inside) fail(where, "has a chunk at a place outside it, or two at one");
+      headers_.claim_data(address, size, where);
       stored.resize(static_cast<std::size_t>(size));
       std::uint32_t filters = 0;
       if (H5Dread_chunk(dataset, H5P_DEFAULT, offset, &filters, stored.data()) < 0) fail(where, "has a chunk that cannot be read");
-      const std::int64_t decoded = deflated(dataset) && filters == 0 ? inflated_size(stored, chunk_bytes) : static_cast<std::int64_t>(size);
+      const bool plain = is_plain(properties, filters, where);
+      const std::int64_t decoded = plain ? static_cast<std::int64_t>(size) : inflated_size(stored, chunk_bytes);
       if (decoded != chunk_bytes) fail(where, base::cat("has a chunk of the size ", decoded, " bytes where ", chunk_bytes, " are declared"));
     }
   }
 
-  static bool deflated(hid_t dataset) {
-    const Id properties(H5Dget_create_plist(dataset), H5Pclose);
+  /// Whether a chunk is not deflated: deflate may be left out of a chunk that it would make no smaller, shuffle never.
+  bool is_plain(hid_t properties, std::uint32_t mask, const std::string& where) const {
     for (int i = 0; i < H5Pget_nfilters(properties); ++i) {
       unsigned flags = 0, config = 0;
       size_t values = 0;
-      if (H5Pget_filter2(properties, static_cast<unsigned>(i), &flags, &values, nullptr, 0, nullptr, &config) == H5Z_FILTER_DEFLATE) return true;
+      const H5Z_filter_t filter = H5Pget_filter2(properties, static_cast<unsigned>(i), &flags, &values, nullptr, 0, nullptr, &config);
+      if (filter == H5Z_FILTER_DEFLATE) return (mask >> i & 1) != 0;
+      if (mask >> i & 1) fail(where, "has a chunk that leaves out a filter");
     }
-    return false;
+    return true;
   }
 
   /// What a zlib stream decodes to, counted no further than one byte over `wanted`; -1 for a broken one.
@@ -348,18 +377,6 @@ class Reader {
     return status == Z_STREAM_END ? total : -1;
   }
 
-  /// Contiguous data lies behind the superblock, inside the file, and belongs to one dataset.
-  void claim_bytes(haddr_t offset, std::int64_t size, const std::string& where) {
-    const auto end = static_cast<haddr_t>(file_.size());
-    if (offset == HADDR_UNDEF || offset < 48 || offset > end || static_cast<haddr_t>(size) > end - offset)
-      fail(where, "has data at an address outside the file");
-    const haddr_t last = offset + static_cast<haddr_t>(size);
-    const auto next = claimed_.lower_bound(offset);
-    const bool overlaps = (next != claimed_.end() && next->first < last) || (next != claimed_.begin() && std::prev(next)->second > offset);
-    if (overlaps) fail(where, "has data that overlaps another dataset's");
-    claimed_.emplace(offset, last);
-  }
-
   DType float_dtype(hid_t type, H5T_class_t kind, const std::string& where, const Hdf5Node& node) const {
     const size_t size = H5Tget_size(type);
     if (kind == H5T_OPAQUE && size == 2) {
@@ -368,7 +385,7 @@ class Reader {
     }
     if (kind == H5T_FLOAT) {
       size_t sign, exponent, exponent_size, mantissa, mantissa_size;
-      const bool whole = H5Tget_offset(type) == 0 && H5Tget_precision(type) == 8 * size;
+      const bool whole = H5Tget_offset(type) == 0 && H5Tget_precision(type) == 8 * size && H5Tget_norm(type) == H5T_NORM_IMPLIED;
       if (whole && H5Tget_fields(type, &sign, &exponent, &exponent_size, &mantissa, &mantissa_size) >= 0) {
         const size_t bias = H5Tget_ebias(type);
         const auto is = [&](size_t bytes, size_t e, size_t m, size_t b) {
@@ -393,8 +410,10 @@ class Reader {
   const LoadLimits& limits_;
   const Tensors tensors_;
   std::set<haddr_t> seen_;
-  std::map<haddr_t, haddr_t> claimed_;                 // first byte of contiguous data, and the one behind it
+  Hdf5Headers headers_;
   std::int64_t total_bytes_ = 0;
+  bool own_order_ = false;                             // some numbers are in this machine's byte order
+  std::string doubtful_;                               // a dataset in the other, usual in both
 };
 
 }  // namespace

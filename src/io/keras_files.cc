@@ -54,11 +54,24 @@ KerasParts from_zip(const Bytes& file, const LoadLimits& limits, Tensors tensors
   return parts;
 }
 
+/// Keras writes it twice into a whole-model file.
+std::string version_of(const Hdf5Node& root, const std::string& path) {
+  std::string version;
+  for (const Hdf5Node* place : {&root, root.find("model_weights")}) {
+    const Config* text = place ? place->attribute("keras_version") : nullptr;
+    if (!text || !text->is_string()) continue;
+    if (!version.empty() && text->as_string() != version)
+      throw FileError(path, "@keras_version", base::cat("the file was written by two versions of Keras: ", version, " and, model_weights, ", text->as_string()));
+    version = text->as_string();
+  }
+  return version;
+}
+
 KerasParts from_hdf5(const Bytes& file, const LoadLimits& limits, Tensors tensors) {
   KerasParts parts;
   parts.path = file.path(), parts.bytes = file.size();
   Hdf5Node root = read_hdf5(file, limits, tensors);
-  if (const Config* version = root.attribute("keras_version"); version && version->is_string()) parts.keras_version = version->as_string();
+  parts.keras_version = version_of(root, file.path());
   if (const Config* model = root.attribute("model_config")) {
     if (!model->is_string()) throw FileError(file.path(), "@model_config", "is not text");
     parts.config = parse_model(model->as_string(), file.path(), "@model_config", limits);
