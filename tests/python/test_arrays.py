@@ -232,8 +232,8 @@ class Interrupted:
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 @pytest.mark.parametrize("what", ["fit", "evaluate", "predict"])
 def test_an_interrupt_is_seen_within_a_batch_and_200_ms(what):
-    """A batch takes some 10 ms and the data more than a second: an interrupt that only their end shows comes too late."""
-    model = upconv.Sequential([Conv2DTranspose(32, 5, 2, "same"), Conv2DTranspose(32, 5, padding="same"), Conv2DTranspose(4, 3, padding="same")],
+    """The data are 125 batches of some 10 ms: an interrupt that only their end shows comes too late."""
+    model = upconv.Sequential([Conv2DTranspose(16, 5, 2, "same"), Conv2DTranspose(16, 5, padding="same"), Conv2DTranspose(4, 3, padding="same")],
                               input_shape=(16, 16, 4))
     model.compile("sgd", "mse")
     x, y = np.zeros((4000, 16, 16, 4), "float32"), np.zeros((4000, 32, 32, 4), "float32")
@@ -254,13 +254,19 @@ def test_an_interrupt_is_seen_within_a_batch_and_200_ms(what):
         for _ in range(1000):
             model.evaluate(x, y) if what == "evaluate" else model.predict(x)
 
-    before = model.get_weights()
-    run = Interrupted(work)
-    for _ in range(4):                                 # on a busy machine a batch alone may wait that long for a processor
+    def seconds_of_a_batch():
+        started = time.monotonic()
+        one = {"fit": model.train_on_batch, "evaluate": model.evaluate, "predict": lambda x, y: model.predict(x)}[what]
+        one(x[:32], y[:32])
+        return time.monotonic() - started
+
+    before = model.get_weights() if what != "fit" else []
+    for attempt in range(5):                           # on a busy machine any batch may wait that long for a processor
+        run, batch = Interrupted(work), max(seconds_of_a_batch() for _ in range(3))
         assert run.later <= 1, "the batch in which it came is the last"
-        if run.delay >= 0.2:
-            run = Interrupted(work)
-    assert run.delay < 0.2
+        if run.delay < batch + 0.2:
+            break
+    assert run.delay < batch + 0.2
     if what == "fit":
         assert model.train_on_batch(x[:4], y[:4])["loss"] >= 0          # it goes on after that
     else:
