@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // upconv: the command line. Parses, runs one command, and turns every failure into one line on stderr and an exit code.
 #include <csignal>
+#include <cstdlib>
 #include <exception>
 #include <iostream>
 #include <new>
@@ -81,6 +82,7 @@ int main(int argc, char** argv) {
   using namespace upconv;
   using namespace upconv::cli;
   catch_signals();
+  ::setenv("TZ", "UTC0", 0);                           // libzip turns dates into local time, which nothing shows: no /etc/localtime is opened
   try {
     return run(argc, argv);
   } catch (const ArgumentError& error) {
