@@ -136,7 +136,7 @@ for key, name, make, x, y, batch in (
         continue
     (t0, t1, t2), layers, (c0, c1) = fit_times(make, x.astype("float32"), y.astype("float32"), batch)
     bound = "| - | - | - "
-    if layers:
+    if layers and t0 - layers[0] + layers[1] > 0:                        # where layers are nearly everything, the rest is smaller than the noise
         allowed = t0 / (t0 - layers[0] + layers[1])
         bound = f"| {allowed:.2f} x | {100 * t0 / t1 / allowed:.0f} % | {1e3 * layers[0]:.1f}, {1e3 * layers[1]:.1f} "
     print(f"| {name} | {1e3 * t0:.1f} | {1e3 * t1:.1f} | {t0 / t1:.2f} x {bound}| {1e3 * t2:.1f} | {t0 / t2:.1f} x | {c0:.1f}, {c1:.1f} |", flush=True)
