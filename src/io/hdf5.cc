@@ -11,9 +11,9 @@
 
 #include "base/checked.h"
 #include "base/text.h"
+#include "io/byte_order.h"
 #include "io/hdf5_driver.h"
 #include "io/hdf5_headers.h"
-#include "io/hdf5_order.h"
 #include "io/hdf5_scan.h"
 #include "upconv/error.h"
 
@@ -238,7 +238,7 @@ class Reader {
 
   /// Of data in the other byte order. No one machine writes both.
   void check_order(const Orders& usual, const std::string& where) {
-    if (usual.exchanged && !usual.as_read) fail(where, "holds numbers of absurd size, and of a usual one in the other byte order");
+    if (usual.absurd()) fail(where, "holds numbers of absurd size, and of a usual one in the other byte order");
     if (usual.exchanged) doubtful_ = where;
   }
 

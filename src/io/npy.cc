@@ -8,6 +8,7 @@
 
 #include "base/checked.h"
 #include "base/text.h"
+#include "io/byte_order.h"
 #include "upconv/error.h"
 
 namespace upconv::io {
@@ -170,7 +171,10 @@ Tensor read_npy(const Bytes& file, const LoadLimits& limits) {
   Tensor t = Tensor::uninitialized(header.shape, dtype);
   if (bytes == 0) return t;
   file.read(start, {static_cast<std::byte*>(t.bytes()), t.byte_size()});
-  if (header.descr[0] == '>') swap_bytes(static_cast<std::byte*>(t.bytes()), t.elements(), size_of(dtype));
+  if (header.descr[0] == '>') {
+    swap_bytes(static_cast<std::byte*>(t.bytes()), t.elements(), size_of(dtype));
+    if (usual_sizes(t).absurd()) throw FileError(file.path(), "descr", "holds numbers of absurd size, and of a usual one in the other byte order");
+  }
   return header.fortran_order ? from_fortran(t) : std::move(t);
 }
 

@@ -16,6 +16,7 @@ constexpr std::string_view kSuffix = ".npy";
 }  // namespace
 
 std::vector<std::pair<std::string, Tensor>> read_npz(const Bytes& file, const LoadLimits& limits) {
+  if (!file.starts_with("PK")) throw FileError(file.path(), "", file.size() == 0 ? "is empty" : "is not an .npz file, a ZIP archive");
   const ZipReader archive(file, limits);
   std::vector<std::pair<std::string, Tensor>> arrays;
   for (const std::string& member : archive.names()) {

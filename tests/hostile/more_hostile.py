@@ -264,6 +264,17 @@ def h5_cases(out, m):
         e = base.H5Edit(m.h5())
         e.put(fmt, getattr(e, message)(K3) + offset, value)
         add("edit_" + tag, e.done(), f"{message} + {offset} = {value}", "any" if tag in ("space_flags", "type_bits") else "error", if_accepted="free")
+    shuffled = rep(lambda g, k, a: g.create_dataset(k, data=a, chunks=a.shape, shuffle=True))
+    places = {"no_size": lambda e: e.layout(K3) + 11, "rank": lambda e: e.layout(K3) + 2, "shuffle_size": lambda e: e.filters(K3) + 24, "place": lambda e: e.u("Q", e.layout(K3) + 3) + 32}
+    for tag, (fmt, value) in {"no_size": ("I", 0), "rank": ("B", 4), "shuffle_size": ("I", 8), "place": ("Q", 3)}.items():
+        e = base.H5Edit(shuffled)
+        e.put(fmt, places[tag](e), value)
+        add("chunk_" + tag, e.done(), f"a chunk whose {tag} is {value}")
+    add("chunk_missing", rep(lambda g, k, a: g.create_dataset(k, a.shape, a.dtype, chunks=(1, 1, 1, 1)).__setitem__((0, 0, 0, 0), 1)), "one chunk of many stored")
+    e = base.H5Edit(m.h5())
+    heap = e.heap("/")
+    e.put("Q", e.u("Q", heap + 24) + e.u("Q", heap + 16), e.u("Q", heap + 16))
+    add("names_in_a_circle", e.done(), "a free block of the names that is its own next")
     rng = np.random.RandomState(11)
     good = m.h5()
     for i in range(40):

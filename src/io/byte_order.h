@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The byte order of an HDF5 dataset is one bit of its type, without a check sum: numbers of absurd size show that it was turned.
+// The byte order of an HDF5 dataset or a .npy file is one bit, without a check sum: numbers of absurd size show that it was turned.
 #pragma once
 
 #include <cstdint>
@@ -11,6 +11,8 @@ namespace upconv::io {
 
 struct Orders {
   bool as_read = false, exchanged = false;           // most elements that the order changes are of a usual size
+
+  bool absurd() const { return exchanged && !as_read; }
 };
 
 /// Elements as read, and with their bytes exchanged. Both false where the order changes nothing.

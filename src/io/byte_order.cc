@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "io/hdf5_order.h"
+#include "io/byte_order.h"
 
 #include <algorithm>
 #include <cstring>
