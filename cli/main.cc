@@ -82,7 +82,7 @@ int main(int argc, char** argv) {
   using namespace upconv;
   using namespace upconv::cli;
   catch_signals();
-  ::setenv("TZ", "UTC0", 0);                           // libzip turns dates into local time, which nothing shows: no /etc/localtime is opened
+  ::setenv("TZ", "/dev/null", 1);                      // libzip turns dates into local time, which nothing shows: no time zone's file is opened
   try {
     return run(argc, argv);
   } catch (const ArgumentError& error) {

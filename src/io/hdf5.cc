@@ -187,6 +187,8 @@ class Reader {
   }
 
   Config::List variable_strings(hid_t attribute, hid_t type, hid_t space, hssize_t count, const std::string& where) {
+    // Length, heap and index of each, 16 bytes; libhdf5 takes the type's word for how many there are, and reads 16.
+    if (H5Aget_storage_size(attribute) != 16 * static_cast<hsize_t>(count)) fail(where, "stores its texts in another size than theirs");
     std::vector<char*> pointers(static_cast<std::size_t>(count), nullptr);
     if (H5Aread(attribute, type, pointers.data()) < 0) fail(where, "cannot be read");
     Config::List list;

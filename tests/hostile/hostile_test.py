@@ -6,14 +6,18 @@
 
 A case passes when `upconv run`, and `upconv inspect` where the file alone or with its configuration shows the fault, end
 within the corpus's budget of processor time and memory, without a signal, with one line on stderr for an error and the right output
-where one is owed, and print nothing of the secret beside the files. Without numpy and h5py it runs in the environment with real
+where one is owed, and print nothing of the secret beside the files. Where strace is installed it watches them, the sandboxed process
+too: they open the libraries, the files of the command line, the shards beside an index, and nothing else. `inspect` decodes in its own
+process. Without numpy and h5py it runs in the environment with real
 Keras of the build folder, and is skipped (77) where there is none.
 """
 import argparse
 import concurrent.futures
 import json
 import os
+import re
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -31,6 +35,28 @@ except ImportError as error:
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))
 USAGE = 2
+STRACE = ["strace", "-f", "--seccomp-bpf", "-qq", "-s", "4096", "-e", "trace=open,openat,openat2,creat", "-e", "signal=none"]
+if not shutil.which("strace") or subprocess.run([*STRACE, "-o", os.devnull, "true"], stderr=subprocess.DEVNULL).returncode != 0:
+    STRACE = []                                          # not installed, or not allowed here
+OPENED = re.compile(r'\b(?:open|openat|openat2|creat)\((?:[A-Z_0-9]+, )?"((?:[^"\\]|\\.)*)"')
+# Libraries, in every place the loader looks, their index, what the system says of itself, and the user's own defaults of Keras.
+SYSTEM = re.compile(r".*/\.keras/keras\.json|/etc/(nsswitch\.conf|passwd)|(.*/)?[^/]+\.so(\.[0-9.]+)?|/etc/ld\.so\.(cache|preload)|/dev/null|/(proc|sys)/.*")
+
+
+def opened(log):
+    """The paths that a log of strace says were opened, or tried."""
+    with open(log, encoding="utf-8", errors="replace") as file:
+        return {path.encode("latin-1", "replace").decode("unicode_escape").encode("latin-1", "replace").decode("utf-8", "replace")
+                for path in OPENED.findall(file.read())}
+
+
+def may_open(path, arguments, scratch):
+    if SYSTEM.fullmatch(path) or path.startswith(scratch) or path in arguments:
+        return True
+    folder, name = os.path.split(path)
+    if folder in arguments and os.path.isdir(folder):
+        return name in ("metadata.json", "config.json", "model.weights.h5")
+    return any(re.fullmatch(re.escape(a.removesuffix(".weights.json")) + r"_\d{5}\.weights\.h5", path) for a in arguments if a.endswith(".weights.json"))
 
 
 class Checker:
@@ -43,21 +69,25 @@ class Checker:
         budget = self.corpus["budget"]
         self.seconds, self.bytes = budget["seconds"], budget["rss_growth_mib"] << 20
 
-    def call(self, arguments):
+    def call(self, arguments, log):
         """(exit code, stderr, complaint): the program in an address space that cannot outgrow the budget by much."""
         def limit():
             resource.setrlimit(resource.RLIMIT_DATA, (self.bytes, self.bytes))
             resource.setrlimit(resource.RLIMIT_CPU, (int(self.seconds), int(self.seconds)))
         try:
             # The budget of time is processor time; the wall clock only stops a hang on a busy machine.
-            done = subprocess.run([self.program, *arguments], capture_output=True, timeout=10 * self.seconds + 10,
+            done = subprocess.run([*(STRACE and [*STRACE, "-o", log]), self.program, *arguments], capture_output=True, timeout=10 * self.seconds + 10,
                                   preexec_fn=limit, env={**os.environ, "UPCONV_THREADS": "1"})
         except subprocess.TimeoutExpired:
             return 0, "", "does not end"
         error = done.stderr.decode("utf-8", "backslashreplace")
+        seen = opened(log) if STRACE else {self.program}
+        others = [path for path in seen if STRACE and not may_open(path, arguments, self.scratch)]
         complaint = None
         if done.returncode < 0:
             complaint = f"died of signal {-done.returncode}"
+        elif others or not seen:
+            complaint = f"opened {others}" if others else "was not watched"
         elif self.corpus["secret"].encode() in done.stdout + done.stderr:
             complaint = "printed the secret"
         elif done.returncode == USAGE:
@@ -72,15 +102,16 @@ class Checker:
         if case["kind"] in ("npy", "npz"):
             return ["run", self.base["model"], path, output], None
         if case["kind"] in ("weights_h5", "shards"):
-            alone = ["inspect", path] if case["stage"] == "file" else None
+            alone = ["inspect", path, "--isolation", "none"] if case["stage"] == "file" else None
             return ["run", self.base["model"], self.base["input"], output, "--weights", path], alone
-        return ["run", path, self.base["input"], output], ["inspect", path] if case["stage"] != "run" else None
+        return ["run", path, self.base["input"], output], ["inspect", path, "--isolation", "none"] if case["stage"] != "run" else None
 
     def check(self, number, case):
         """What is wrong, or None."""
         output = os.path.join(self.scratch, f"{number}.npy")
         run, inspect = self.commands(case, output)
-        code, error, complaint = self.call(run)
+        log = os.path.join(self.scratch, f"{number}.log")
+        code, error, complaint = self.call(run, log)
         if complaint:
             return f"run {complaint}"
         if code == 0:
@@ -96,7 +127,7 @@ class Checker:
             return f"run's message has none of {case['theme']}: {error.strip()[:300]}"
         if inspect is None:
             return None
-        code, error, complaint = self.call(inspect)
+        code, error, complaint = self.call(inspect, log)
         if complaint:
             return f"inspect {complaint}"
         if code == 0 and case["expect"] == "error":
@@ -112,7 +143,7 @@ def main():
     arguments = parser.parse_args()
     results = [check_corpus(arguments, maker) for maker in ("make_hostile.py", "more_hostile.py")]
     count, failed = (sum(column) for column in zip(*results))
-    print(f"{count - failed} of {count} hostile files give what they should")
+    print(f"{count - failed} of {count} hostile files give what they should" + (", and no other file is opened" if STRACE else ""))
     return 1 if failed or not count else 0
 
 
