@@ -59,6 +59,14 @@ HWY_INLINE void FinishRows(const RowTask<T>& t, std::int64_t first, V (&sum)[kRo
   T* c = t.c + first * t.c_stride;
   const bool whole = t.columns == kVectors * kLanes;
   if (whole || (t.spills && first + kRows < t.pixels)) {
+    if (whole && t.streams) {
+      UPCONV_UNROLL
+      for (int m = 0; m < kRows; ++m, c += t.c_stride) {
+        UPCONV_UNROLL
+        for (int v = 0; v < kVectors; ++v) hn::Stream(sum[m][v], d, c + v * kLanes);
+      }
+      return;
+    }
     UPCONV_UNROLL
     for (int m = 0; m < kRows; ++m, c += t.c_stride) {
       UPCONV_UNROLL

@@ -29,6 +29,7 @@ struct RowTask {
   std::int64_t columns;        // to store: 1 .. vectors * lanes
   bool spills;                 // whole vectors may be stored, whatever lies behind `columns`, except in the last pixel
   bool relu;                   // negative results become 0, NaN stays
+  bool streams = false;        // whole vectors go past the caches; c and c_stride are multiples of cache lines
   // Where columns of several output rows are computed at once: where each goes, by ascending vector. Null: as above.
   const RowPiece* pieces = nullptr;
   std::int64_t piece_count = 0;

@@ -87,6 +87,7 @@ TilePlan<T>::TilePlan(const Problem& problem, const Execution& execution, std::s
   workers_ = std::clamp<std::int64_t>(blocks * shares_, 1, threads);
   shared_bytes_ = padded_bytes(layout_.bias_elements + 64, sizeof(T)) + padded_bytes(p_.geometry.ci, sizeof(T));
   streamed_ = layout_.packed_elements * static_cast<std::int64_t>(sizeof(T)) > kStreamedBytes;
+  far_output_ = passes_caches(out_, p_.geometry.n);
   far_ = p_.geometry.input_elements() * static_cast<std::int64_t>(sizeof(T)) > kNearInput;
   if (blocking_.pixels() <= kCarriedPixels && layout_.most_taps * in_.c * static_cast<std::int64_t>(sizeof(T)) * kernels_.lanes > kLongPanel)
     carried_ = blocking_.pixels() * kernels_.vectors * kernels_.lanes;

@@ -90,7 +90,7 @@ class TilePlan final : public ForwardPlan {
   std::int64_t y_first_ = 0, y_last_ = 0, x_first_ = 0, x_last_ = 0;   // blocks of the whole output
   std::int64_t y_reach_ = 0, x_reach_ = 0;                             // largest shifts
   Blocking blocking_;
-  bool linear_ = false, relu_ = false, direct_ = false, by_rows_ = true, padded_ = false, streamed_ = false, far_ = false;
+  bool linear_ = false, relu_ = false, direct_ = false, by_rows_ = true, padded_ = false, streamed_ = false, far_ = false, far_output_ = false;
   std::int64_t shares_ = 1, workers_ = 1, shared_bytes_ = 0, slot_bytes_ = 0, carried_ = 0;
 };
 

@@ -96,6 +96,7 @@ bool TilePlan<T>::run_rows(const Call& call, const InputView<T>& in, const Block
                    x.phases * out_.c % layout_.lanes != 0 && x.phases * out_.c <= kSpilledVectors * layout_.lanes;
   kernels::RowTask<T> task{.taps = slot.table, .stride = in.column, .steps = nullptr, .step_count = 0, .panel = nullptr, .bias = nullptr,
                            .c = nullptr, .c_stride = ax.s * out_.c, .pixels = high - low, .columns = 0, .spills = false, .relu = relu_};
+  const bool streams = far_output_ && x.phases * out_.c % layout_.lanes == 0;
   kernels::RowPiece pieces[kernels::tile_max_tile];
   task.pieces = y.phases > 1 ? pieces : nullptr;
   for (std::int64_t k = 0; k < last - first; ++k) {
@@ -112,9 +113,11 @@ bool TilePlan<T>::run_rows(const Call& call, const InputView<T>& in, const Block
           for (const std::int64_t dx : x.shifts) *tap++ = in.base + n * in.image + (q - dy) * in.row + (low - dx) * in.column;
         const std::int64_t oy = q * ay.s + y.first_phase - ay.crop, ox = low * ax.s + x.first_phase - ax.crop;
         task.c = static_cast<T*>(call.y) + ((n * out_.h + oy) * out_.w + ox) * out_.c + (task.pieces ? 0 : panel.first);
+        task.streams = streams && begins_lines(task.c, task.c_stride);
         kernels::run_row(row_tiles_, panel.vectors, task);
       }
   }
+  if (streams) std::atomic_thread_fence(std::memory_order_seq_cst);   // what went past the caches is there for other threads
   return true;
 }
 

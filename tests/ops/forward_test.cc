@@ -120,6 +120,29 @@ TEST(Forward, SameBitsForThreadsBatchSplitAndAlignment) {
   }
 }
 
+/// 21 MB, which go past the caches where y begins a cache line, and not where it does not.
+TEST(Forward, SameBitsForOutputsPastTheCaches) {
+  test::Random random(4);
+  std::normal_distribution<float> normal;
+  for (const kernels::Isa& isa : kernels::isas()) {
+    ops::Problem problem;
+    ops::Geometry& g = problem.geometry;
+    g.n = 1, g.ci = 8, g.co = 64;
+    g.y = ops::make_axis(150, 2, 2, Padding::valid, {}, 1), g.x = ops::make_axis(140, 2, 2, Padding::valid, {}, 1);
+    std::vector<float> x(static_cast<std::size_t>(g.input_elements())), kernel(static_cast<std::size_t>(g.kernel_elements()));
+    for (auto* values : {&x, &kernel})
+      for (float& v : *values) v = normal(random);
+    ExecutionOptions options;
+    options.isa = isa.name, options.threads = 2, options.algorithm = "tile_gemm";
+    const auto plan = ops::ForwardPlan::make(problem, options);
+    const std::int64_t elements = g.y.o * g.x.o * g.co;
+    Tensor workspace = Tensor::uninitialized({static_cast<std::int64_t>(plan->workspace_bytes()) / 4 + 16}), y({elements}), moved({elements + 1});
+    plan->run(x.data(), *plan->pack(kernel.data()), nullptr, y.bytes(), workspace.bytes());
+    plan->run(x.data(), *plan->pack(kernel.data()), nullptr, moved.data<float>() + 1, workspace.bytes());
+    EXPECT_TRUE(std::equal(y.data<float>(), y.data<float>() + elements, moved.data<float>() + 1)) << isa.name;
+  }
+}
+
 TEST(Forward, ErrorWithinTheBoundOfExactMath) {
   test::Random random(11);
   std::uniform_real_distribution<float> positive(0, 1);        // same sign: the hardest case for a long chain
