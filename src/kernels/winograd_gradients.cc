@@ -56,16 +56,47 @@ HWY_INLINE V Load(const float* p, std::int64_t n, std::int64_t columns) {
   return p && n < columns ? LoadFirst(p + n, static_cast<std::size_t>(columns - n)) : hn::Zero(D());
 }
 
+/// Every tap is there and every column: row f of a panel.
+template <class S>
+HWY_INLINE void WholeRow(const WinogradKernel& t, std::int64_t f, std::int64_t width) {
+  constexpr std::int64_t kAhead = 8;            // rows lie far apart: no hardware prefetcher follows them
+  const D d;
+  const float* HWY_RESTRICT taps[S::taps];
+  UPCONV_UNROLL
+  for (int i = 0; i < S::taps; ++i) taps[i] = t.taps[i] + f * t.step;
+  const std::int64_t ahead = f + kAhead < t.count ? kAhead * t.step : 0;
+  float* HWY_RESTRICT row = t.u + f * width;
+  const std::int64_t stride = t.point_stride;
+  const int y0 = t.y0, y1 = t.y1;
+  for (std::int64_t n = 0; n < width; n += kLanes) {
+    V in[S::taps], half[S::taps_x], out[S::points_x];
+    UPCONV_UNROLL
+    for (int i = 0; i < S::taps; ++i) {
+      in[i] = hn::LoadU(d, taps[i] + n);
+      if (y0 == 0) __builtin_prefetch(taps[i] + ahead + n);
+    }
+    float* HWY_RESTRICT u = row + n;
+    for (int i = y0; i < y1; ++i) {
+      UPCONV_UNROLL
+      for (int j = 0; j < S::taps_x; ++j) Multiply<1, S::taps_y>(t.y.kernel[i], 3, 1, in + j, S::taps_x, half + j, 1);
+      Multiply<S::points_x, S::taps_x>(t.x.kernel[0], 3, 1, half, 1, out, 1);
+      UPCONV_UNROLL
+      for (int j = 0; j < S::points_x; ++j, u += stride) hn::StoreU(out[j], d, u);
+    }
+  }
+}
+
 template <class S>
 HWY_NOINLINE void Run(const WinogradKernel& t) {
-  constexpr std::int64_t kAhead = 8;            // rows lie far apart: no hardware prefetcher follows them
+  const bool whole = t.columns == t.width && std::all_of(t.taps, t.taps + S::taps, [](const float* tap) { return tap != nullptr; });
   V in[S::taps], half[S::taps_x], out[S::points_x];
-  for (std::int64_t f = 0; f < t.count; ++f)
+  for (std::int64_t f = 0; f < t.count; ++f) {
+    if (whole) {
+      WholeRow<S>(t, f, t.width);
+      continue;
+    }
     for (std::int64_t n = 0; n < t.width; n += kLanes) {
-      for (int i = 0; i < S::taps; ++i) {
-        in[i] = Load(t.taps[i] ? t.taps[i] + f * t.step : nullptr, n, t.columns);
-        if (t.taps[i] && f + kAhead < t.count) __builtin_prefetch(t.taps[i] + (f + kAhead) * t.step + n);
-      }
+      for (int i = 0; i < S::taps; ++i) in[i] = Load(t.taps[i] ? t.taps[i] + f * t.step : nullptr, n, t.columns);
       float* u = t.u + f * t.width + n;
       for (int i = t.y0; i < t.y1; ++i) {
         UPCONV_UNROLL
@@ -75,6 +106,7 @@ HWY_NOINLINE void Run(const WinogradKernel& t) {
         for (int j = 0; j < S::points_x; ++j, u += t.point_stride) hn::StoreU(out[j], D(), u);
       }
     }
+  }
 }
 
 template <class S>

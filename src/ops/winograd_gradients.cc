@@ -67,7 +67,8 @@ class WinogradGradient {
 // ----------------------------------------------------------------------------------------------------------- dX
 
 constexpr std::int64_t kBlockTiles = 96, kLeastTiles = 24;   // of a block: every panel of the kernel serves so many rows
-constexpr std::int64_t kNearElements = 256 << 10;             // of V and the products of a panel, where they should stay in L2
+constexpr std::int64_t kLine = 16;                            // elements; keeps the points' planes off the same cache sets
+constexpr std::int64_t kNearElements = 384 << 10;             // of V and the products of a panel, where they should stay in L2
 
 /// One block: its V is made together, then each thread makes a panel of the kernel, a row of points and a chunk of the depth at a
 /// time, and uses it while L2 holds it (32x24x256 -> 256 k4s2: the whole transformed kernel is 26 MB).
@@ -87,11 +88,11 @@ class WinogradInputGradient : WinogradGradient {
     const auto count = static_cast<std::int64_t>(panels.size());
     const bool one = blocks_ == 1;
     const std::int64_t items = one ? count : blocks_, workers = std::min<std::int64_t>(e.threads, items);
-    const std::int64_t v_elements = tiles.v_elements(block_), u_elements = one ? tiles.x.points * tiles.longest_chunk() * widest() : offset(width);
+    const std::int64_t v_elements = tiles.v_elements(block_), u_elements = one ? tiles.x.points * (tiles.longest_chunk() * widest() + kLine) : offset(width, count);
     Tensor v = Tensor::uninitialized({(one ? 1 : workers) * v_elements}), u = Tensor::uninitialized({(one ? workers : 1) * u_elements});
     Tensor m = Tensor::uninitialized({workers * m_elements()});
     if (one) transform_on_threads(dy, 0, tiles.tiles, v.data<float>());
-    else parallel_for(*e.executor, e.threads, count, [&](std::int64_t i) { pack(kernel, panel(i), u.data<float>() + offset(panel(i).first)); });
+    else parallel_for(*e.executor, e.threads, count, [&](std::int64_t i) { pack(kernel, panel(i), u.data<float>() + offset(panel(i).first, i)); });
     std::atomic<std::int64_t> next{0};
     std::atomic<bool> finite{true};
     parallel_for(*e.executor, e.threads, workers, [&](std::int64_t worker) {
@@ -105,9 +106,9 @@ class WinogradInputGradient : WinogradGradient {
         const std::int64_t first = tiles.tiles * item / blocks_, size = tiles.tiles * (item + 1) / blocks_ - first;
         float* const windows = v.data<float>() + worker * v_elements;
         transform(dy, first, size, windows, copies(worker));
-        for (const Panel& p : panels) {
-          multiply(p, size, windows, u.data<float>() + offset(p.first), products);
-          if (!finish(p, first, size, products, dx)) finite = false;
+        for (std::int64_t i = 0; i < count; ++i) {
+          multiply(panel(i), size, windows, u.data<float>() + offset(panel(i).first, i), products);
+          if (!finish(panel(i), first, size, products, dx)) finite = false;
         }
       }
     });
@@ -123,7 +124,10 @@ class WinogradInputGradient : WinogradGradient {
 
   const Panel& panel(std::int64_t i) const noexcept { return panels[static_cast<std::size_t>(i)]; }
   std::int64_t widest() const noexcept { return kernels::tile_max_vectors * kernels_.lanes; }
-  std::int64_t offset(std::int64_t columns) const noexcept { return tiles.points * tiles.depth * columns; }   // of the packed kernel
+  std::int64_t u_stride(const Panel& p) const noexcept { return tiles.depth * p.width + kLine; }               // from point to point
+  std::int64_t offset(std::int64_t columns, std::int64_t before) const noexcept {                              // of the packed kernel's panels
+    return tiles.points * (tiles.depth * columns + before * kLine);
+  }
   std::int64_t m_stride(std::int64_t w) const noexcept { return block_ * w + 16; }
   std::int64_t m_elements() const noexcept { return tiles.points * m_stride(widest()) + 64; }
   std::int64_t length(std::int64_t i) const noexcept { return tiles.chunk(i + 1) - tiles.chunk(i); }
@@ -163,21 +167,21 @@ class WinogradInputGradient : WinogradGradient {
     });
   }
   void pack(const float* kernel, const Panel& p, float* u) const noexcept {
-    for (std::int64_t i = 0; i < tiles.chunks; ++i) pack(kernel, p, i, 0, tiles.y.points, u + tiles.chunk(i) * p.width, tiles.depth * p.width);
+    for (std::int64_t i = 0; i < tiles.chunks; ++i) pack(kernel, p, i, 0, tiles.y.points, u + tiles.chunk(i) * p.width, u_stride(p));
   }
 
   /// The products of a panel, m[point][tile][width], with all of its kernel there or with one that is made on the way.
   void multiply(const Panel& p, std::int64_t count, const float* v, const float* u, float* m) const noexcept {
     for (std::int64_t point = 0; point < tiles.points; ++point)
       for (std::int64_t i = 0; i < tiles.chunks; ++i) {
-        const float* const from = u + (point * tiles.depth + tiles.chunk(i)) * p.width;
-        multiply(p, point, i, count, v, from, from + length(i) * p.width, m);
+        const float* const from = u + point * u_stride(p) + tiles.chunk(i) * p.width;
+        multiply(p, point, i, count, v, from, from + length(i) * p.width + (i + 1 < tiles.chunks ? 0 : kLine), m);
       }
   }
   void multiply(const Panel& p, const float* kernel, const float* v, float* u, float* m) const noexcept {
     for (std::int64_t i = 0; i < tiles.chunks; ++i)
       for (int row = 0; row < tiles.y.points; ++row) {
-        const std::int64_t stride = length(i) * p.width;
+        const std::int64_t stride = length(i) * p.width + kLine;
         pack(kernel, p, i, row, row + 1, u, stride);
         for (int column = 0; column < tiles.x.points; ++column)
           multiply(p, row * tiles.x.points + column, i, tiles.tiles, v, u + column * stride, nullptr, m);
@@ -198,7 +202,7 @@ class WinogradInputGradient : WinogradGradient {
       kernels_.run[p.vectors][count * (group + 1) / groups - t](
           {.rows = rows + t, .tap_stride = 0, .steps = piece.steps.data(), .step_count = static_cast<std::int64_t>(piece.steps.size()),
            .panel = u, .bias = nullptr, .c = c + t, .c_offset = 0, .columns = p.width, .relu = false,
-           .more = !next, .fetch = next && group * 16 < p.width ? next + group * 16 * length(i) : nullptr,
+           .more = true, .fetch = next && group * 16 < p.width ? next + group * 16 * length(i) : nullptr,
            .carry = tiles.chunks > 1 ? c[t] : nullptr, .resumes = piece.resumes, .pauses = piece.pauses});
     }
   }
