@@ -17,6 +17,7 @@ namespace upconv::io {
 namespace {
 
 constexpr std::int64_t kWindow = std::int64_t{1} << 20;
+constexpr std::uint64_t kLeastHeap = 4096;                       // libhdf5 makes none smaller, and reads that much of any
 
 class Scan {
  public:
@@ -89,7 +90,8 @@ class Scan {
     if (!fits(at, 16) || number(at + 4, 4) != 1) return;
     const std::uint64_t size = number(at + 8, 8);
     const auto left = static_cast<std::uint64_t>(file_.size() - at);
-    if (size < 16 || size > left) fail(at, "has a global heap whose size leaves the file");
+    if (size < kLeastHeap || size > left) fail(at, "has a global heap whose size leaves the file, or is less than any heap's");
+    heaps_[static_cast<std::uint64_t>(at)];
     for (std::uint64_t offset = 16; offset + 16 <= size;) {
       spend(at);
       const auto object = at + static_cast<std::int64_t>(offset);
