@@ -182,5 +182,23 @@ TEST(Conv2DTranspose, CallsMeetTheOldWeightsOrTheNewWhileTheyAreSet) {
   EXPECT_TRUE(is(layer(x), 1));
 }
 
+TEST(Conv2DTranspose, ThreadsThatCallItFirstBuildItOnce) {
+  const Tensor x = ramp({1, 4, 4, 8});
+  for (int round = 0; round < 20; ++round) {
+    std::atomic<int> built{0}, ready{0}, different{0};
+    Conv2DTranspose layer(4, 3, {.kernel_initializer = Initializer([&](const Shape& shape, DType) { return ++built, ramp(shape); })});
+    std::vector<std::thread> callers;
+    for (int t = 0; t < 4; ++t)
+      callers.emplace_back([&] {
+        for (++ready; ready < 4;) std::this_thread::yield();
+        const Tensor y = layer(x);
+        different += std::memcmp(y.bytes(), std::as_const(layer)(x).bytes(), y.byte_size()) != 0;
+      });
+    for (std::thread& caller : callers) caller.join();
+    EXPECT_EQ(built, 1);
+    EXPECT_EQ(different, 0);
+  }
+}
+
 }  // namespace
 }  // namespace upconv
