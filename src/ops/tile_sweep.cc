@@ -4,6 +4,7 @@
 #include <atomic>
 
 #include "ops/parallel.h"
+#include "ops/shares.h"
 #include "ops/tile_plan.h"
 
 namespace upconv::ops {
@@ -19,13 +20,13 @@ constexpr std::int64_t kSpilledVectors = 13;
 template <class T>
 void TilePlan<T>::run_packed(const Call& call, char* slots) const noexcept {
   const std::int64_t blocks = blocking_.count(), items = blocks * shares_, panels = layout_.panel_count;
-  std::atomic<std::int64_t> next{0};
+  Shares shared(items, shares_ > 1 ? 1 : workers_);   // shares of unequal panels are better taken in turns
   parallel_for(*e_.executor, static_cast<int>(workers_), workers_, [&](std::int64_t worker) {
     const Slot mine = slot(slots + worker * slot_bytes_);
-    for (std::int64_t item; (item = next.fetch_add(1, std::memory_order_relaxed)) < items;) {
+    shared.run(worker, [&](std::int64_t item) {
       const std::int64_t share = item / blocks;
       run_block(call, blocking_[item % blocks], panels * share / shares_, panels * (share + 1) / shares_, mine);
-    }
+    });
   });
 }
 
