@@ -231,6 +231,28 @@ TEST_P(Durability, AKillAtAnyCallLeavesOldOrNewAndTheNextSaveTidiesUp) {
   EXPECT_GE(left, 5);                          // the kills did come while a temporary file was there
 }
 
+TEST_P(Durability, AKillBeforeThereIsAnOldFileLeavesNoneOrAWholeOne) {
+  int none = 0;
+  for (int n = 1; n <= static_cast<int>(calls_.size()); ++n)
+    for (const bool within : {false, true}) {
+      SCOPED_TRACE(testing::Message() << "call " << n << " of " << calls_.size() << (within ? ", within it" : ", before it"));
+      restore();
+      for (const auto& [name, text] : old_) fs::remove(folder_ + "/" + name);
+      const pid_t child = ::fork();
+      if (child == 0) {
+        fate.at = n, fate.error = 0, fate.within = within;
+        calls_of_save();
+        ::_exit(0);
+      }
+      ::waitpid(child, nullptr, 0);
+      for (const auto& [name, text] : files())
+        EXPECT_TRUE(is_temporary(name) || text == fresh_.at(name)) << name;
+      if (fs::exists(path_)) GetParam().load(path_);
+      else ++none;
+    }
+  EXPECT_GE(none, 5);
+}
+
 TEST_P(Durability, AFailedCallIsAnErrorThatLeavesTheOldFileAndNothingElse) {
   for (const int error : {ENOSPC, EIO, EDQUOT})
     for (int n = 1; n <= static_cast<int>(calls_.size()); ++n)
