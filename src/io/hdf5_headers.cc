@@ -296,17 +296,19 @@ void Hdf5Headers::check_chunks(std::uint64_t address, int level, std::size_t ran
   }
 }
 
-/// Version, flags, what the flags announce, then the name with its length before it, then for a hard link an address.
+/// Version, flags, what the flags announce, then the name with its length before it, then an address. libhdf5 1.10 that cannot decode a
+/// link frees what it has not yet made.
 void Hdf5Headers::check_link(const Message& message, const std::string& where) const {
   const auto wrong = [&] { fail(where, message.at, "has a link that does not fill its message"); };
   if (message.size < 8 || message.bytes[0] != 1) wrong();
   const unsigned flags = message.bytes[1];
   const int width = 1 << (flags & 3);
   const std::size_t name_at = 2 + (flags >> 3 & 1) + (flags >> 2 & 1) * 8 + (flags >> 4 & 1) + static_cast<std::size_t>(width);
-  if (name_at > message.size) wrong();
+  if (flags > 31 || name_at > message.size) wrong();
+  if ((flags & 16) && message.bytes[name_at - 1 - static_cast<std::size_t>(width)] > 1) wrong();      // neither ASCII nor UTF-8
   const std::uint64_t name = number(message.bytes + name_at - width, width);
-  const bool hard = !(flags & 8) || message.bytes[2] == 0;
-  if (name > message.size - name_at || (hard && padded(name_at + name + 8) != message.size)) wrong();
+  if ((flags & 8) && message.bytes[2] != 0) fail(where, message.at, "has a soft, external or user-defined link; only hard links are read");
+  if (name == 0 || name > message.size - name_at || padded(name_at + name + 8) != message.size) wrong();
 }
 
 // ---------------------------------------------------------------------------------------------------------- groups
