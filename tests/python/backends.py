@@ -59,6 +59,18 @@ def check_what_keras_computes(monkeypatch):
     upconv.keras._noticed.clear()
 
 
+def check_other_half_is_left_to_keras():
+    """Under these backends Keras computes bfloat16."""
+    import keras
+
+    import upconv.keras
+
+    layer = upconv.keras.Conv2DTranspose(2, 2, dtype="bfloat16")
+    with pytest.warns(UserWarning, match="because its dtype is bfloat16"):
+        assert keras.backend.standardize_dtype(layer(np.ones((1, 3, 3, 1), "float32")).dtype) == "bfloat16"
+    upconv.keras._noticed.clear()
+
+
 def check_jit_is_off():
     """Where upconv's operation cannot be compiled, no model with it is: asked for before or after the layer is there."""
     import keras

@@ -67,10 +67,7 @@ def test_what_upconv_cannot_compute_keras_does_with_one_notice(monkeypatch):
 
 
 def test_half_a_float_of_the_other_kind_is_left_to_keras():
-    layer = upconv.keras.Conv2DTranspose(2, 2, dtype="bfloat16")
-    with pytest.warns(UserWarning, match="because its dtype is bfloat16"):
-        assert keras.backend.standardize_dtype(layer(np.ones((1, 3, 3, 1), "float32")).dtype) == "bfloat16"
-    upconv.keras._noticed.clear()
+    backends.check_other_half_is_left_to_keras()
 
 
 def test_jit_is_off():
