@@ -98,7 +98,7 @@ def main():
             print("skipped: NumPy cannot be installed here")
             sys.exit(keras_venv.SKIPPED)
         subprocess.run([python, "-I", "-c", ALONE, models, folder], check=True, cwd=folder, env={"PATH": "/nowhere"})
-        crowded = keras_venv.python(sys.argv[2])
+        crowded = keras_venv.python(os.path.abspath(sys.argv[2]))
         if crowded is None:
             print("skipped: no Python with h5py can be made here")
             sys.exit(keras_venv.SKIPPED)
