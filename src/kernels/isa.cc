@@ -2,6 +2,9 @@
 #include "kernels/isa.h"
 
 #include <hwy/highway.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 
 #include <algorithm>
 #include <atomic>
@@ -43,6 +46,21 @@ int default_isa_index() {
     return name && *name ? isa_index(name) : 0;
   }();
   return from_environment;
+}
+
+/// The vendor and family that the processor tells (CPUID leaves 0 and 1; "AuthenticAMD" in EBX, EDX, ECX).
+bool splits_vectors() {
+#if defined(__x86_64__)
+  static const bool splits = [] {
+    unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+    if (!__get_cpuid(0, &eax, &ebx, &ecx, &edx) || ebx != signature_AMD_ebx || ecx != signature_AMD_ecx || edx != signature_AMD_edx) return false;
+    if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx)) return false;
+    return ((eax >> 8) & 15) + ((eax >> 20) & 255) == 25;
+  }();
+  return splits;
+#else
+  return false;
+#endif
 }
 
 }  // namespace kernels

@@ -24,5 +24,7 @@ const std::vector<Isa>& isas();
 int isa_index(std::string_view name);
 /// The current default: upconv::set_default_isa, else UPCONV_ISA, else 0.
 int default_isa_index();
+/// Whether this processor takes vectors of 64 bytes in two halves (AMD family 25: Zen 4), so that they multiply no faster than those of 32.
+bool splits_vectors();
 
 }  // namespace upconv::kernels

@@ -41,8 +41,6 @@ inline int threads_worth_waking(const Geometry& g, int threads) noexcept {
 }
 
 std::shared_ptr<const ForwardPlan> make_reference_plan(const Problem& problem, const Execution& execution, std::string reason);
-/// Multiply-adds in the time it takes to read packed weights, where few pixels share them: from L2, from L3, from memory.
-inline double reading_work(double weights) noexcept { return (weights <= (256 << 10) ? 5 : weights <= (16 << 20) ? 15 : 30) * weights; }
 /// What the tiles of one sample multiply, padding lanes and fixed costs included: the cost model of the direct algorithms.
 double tile_work(const Problem& problem, int isa, std::size_t algorithm);
 double scatter_work(const Problem& problem, int isa);

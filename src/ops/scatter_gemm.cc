@@ -117,7 +117,7 @@ class ScatterGemm final : public ForwardPlan {
 template <class T>
 ScatterGemm<T>::ScatterGemm(const Problem& problem, const Execution& execution, std::string reason)
     : p_(problem), e_(execution), reason_(std::move(reason)), kernels_(kernels::strip_kernels<T>(e_.isa)),
-      layout_(p_.geometry, kernels_),
+      layout_(p_.geometry, e_.isa),
       in_{p_.dtype, p_.geometry.data_format, p_.geometry.y.n, p_.geometry.x.n, p_.geometry.ci},
       out_{p_.dtype, p_.geometry.data_format, p_.geometry.y.o, p_.geometry.x.o, p_.geometry.co} {
   const Geometry& g = p_.geometry;
@@ -351,8 +351,8 @@ void ScatterGemm<T>::weave(const T* from, std::int64_t stride, std::int64_t rows
 
 double scatter_work(const Problem& problem, int isa) {
   if (compute_dtype(problem.dtype) == DType::float64)
-    return ScatterLayout<double>(problem.geometry, kernels::strip_kernels<double>(isa)).work();
-  return ScatterLayout<float>(problem.geometry, kernels::strip_kernels<float>(isa)).work();
+    return ScatterLayout<double>(problem.geometry, isa).work();
+  return ScatterLayout<float>(problem.geometry, isa).work();
 }
 
 std::shared_ptr<const ForwardPlan> make_scatter_gemm_plan(const Problem& problem, const Execution& execution, std::string reason) {

@@ -6,6 +6,7 @@
 
 #include "base/checked.h"
 #include "base/text.h"
+#include "ops/costs.h"
 #include "ops/pack.h"
 
 namespace upconv::ops {
@@ -17,17 +18,17 @@ constexpr double kPartProducts = 1e6;                     // multiply-adds of a 
 constexpr std::int64_t kScratchElements = 1 << 18;        // strips of a part and products of a row: each about L2
 constexpr std::int64_t kScratchBytes = 224 << 10;         // all of a thread's scratch for channels_first
 constexpr std::int64_t kFewParts = 8;                     // an image of fewer parts is cut into blocks, for the threads
-// In multiply-adds, fitted to 400 random layers on Zen 5 with AVX-512: transposing a channel of a pixel that lies in L2 or beyond it,
-// storing an output of one or two filters or of more, which are woven, a pixel's product that is added to others, a row of the output.
-constexpr double kTransposing = 9.0, kTransposingFar = 22.0, kFinishing = 6.0, kWeaving = 15.0, kTile = 7.0, kRow = 5000;
+// In multiply-adds, fitted to 400 random layers on Zen 5 with AVX-512: storing an output of one or two filters or of more, which are
+// woven, a pixel's product that is added to others, a row of the output (transposing: ops/costs.h).
+constexpr double kFinishing = 6.0, kWeaving = 15.0, kTile = 7.0, kRow = 5000;
 constexpr double kBesideTiles = 0.90;                  // the tiles of the other algorithms take a tenth longer than their model says
 constexpr double kFar = 2 << 20;                       // bytes of a sample's input
 
 }  // namespace
 
 template <class T>
-ScatterLayout<T>::ScatterLayout(const Geometry& geometry, const kernels::StripKernels<T>& kernels)
-    : g(geometry), lanes(kernels.lanes), rows(phase_groups(g.y, g.x.k * g.co < 8)) {
+ScatterLayout<T>::ScatterLayout(const Geometry& geometry, int isa)
+    : g(geometry), lanes(kernels::strip_kernels<T>(isa).lanes), rows(phase_groups(g.y, g.x.k * g.co < 8)) {
   x_first = g.x.crop / g.x.s, x_last = std::max(x_first, base::ceil_div(g.x.o + g.x.crop, g.x.s));
   x_reach = (g.x.k - 1) * g.x.d / g.x.s;
   for (std::size_t y = 0; y < rows.size(); ++y) {
@@ -40,11 +41,11 @@ ScatterLayout<T>::ScatterLayout(const Geometry& geometry, const kernels::StripKe
     most_columns = std::max(most_columns, units.back().columns);
     most_taps = std::max(most_taps, count);
   }
-  cut(kernels);
+  cut(isa);
   for (ScatterUnit& unit : units) {
     const std::int64_t depth = static_cast<std::int64_t>(rows[unit.y].shifts.size()) * g.ci;
     std::int64_t first = 0;
-    for (const int columns : kernels::strip_panels(kernels, unit.columns, strips).columns) {
+    for (const int columns : kernels::strip_panels(kernels::strip_kernels<T>(isa), unit.columns, strips).columns) {
       unit.panels.push_back({.first = first, .columns = columns, .packed = packed_elements});
       first += columns;
       packed_elements = base::checked_add(packed_elements, base::checked_mul(depth, columns, "packed kernel size"));
@@ -67,9 +68,10 @@ std::int64_t ScatterLayout<T>::gap() const noexcept {
 
 /// What a part costs, in multiply-adds.
 template <class T>
-double ScatterLayout<T>::cost(const kernels::StripKernels<T>& kernels, std::int64_t band_count) const {
+double ScatterLayout<T>::cost(int isa, std::int64_t band_count) const {
+  const kernels::StripKernels<T>& kernels = kernels::strip_kernels<T>(isa);
   const std::int64_t height = base::ceil_div(part_rows, band_count), width = strips_of(band_count);
-  const double transposing = static_cast<double>(g.y.n * g.x.n * g.ci) * sizeof(T) > kFar ? kTransposingFar : kTransposing;
+  const double transposing = static_cast<double>(g.y.n * g.x.n * g.ci) * sizeof(T) > kFar ? costs(isa).transposing_far : costs(isa).transposing;
   double products = 0;
   for (const ScatterUnit& unit : units) {
     const double depth = static_cast<double>(rows[unit.y].shifts.size()) * static_cast<double>(g.ci);
@@ -97,7 +99,7 @@ std::int64_t ScatterLayout<T>::pixel_bytes() const noexcept {
 }
 
 template <class T>
-void ScatterLayout<T>::cut(const kernels::StripKernels<T>& kernels) {
+void ScatterLayout<T>::cut(int isa) {
   const std::int64_t height = y_last - y_first, width = x_last - x_first;
   if (height <= 0 || width <= 0) return;
   const double products = static_cast<double>(height * width * g.ci) * static_cast<double>(g.y.k * g.x.k * g.co);
@@ -109,10 +111,10 @@ void ScatterLayout<T>::cut(const kernels::StripKernels<T>& kernels) {
   blocks = std::max(base::ceil_div(width, most_pixels()), std::min({kFewParts / parts, tasks, width / least}));
   block_columns = blocks <= 1 ? width : base::round_up(base::ceil_div(width, blocks) + x_reach, lanes) - x_reach;
   blocks = base::ceil_div(width, block_columns);
-  double best = cost(kernels, 1);
+  double best = cost(isa, 1);
   if (blocks == 1)
     for (std::int64_t count = 2; count <= part_rows && strips_of(count) <= kernels::strip_max_strips + 1; ++count)
-      if (const double c = cost(kernels, count); c < 0.97 * best) best = c, bands = count;
+      if (const double c = cost(isa, count); c < 0.97 * best) best = c, bands = count;
   band_rows = base::ceil_div(part_rows, bands);
   band_pixels = std::min(g.x.n, block_columns + x_reach) + gap();
   strips = strips_of(bands);

@@ -28,7 +28,7 @@ struct ScatterUnit {
 
 template <class T>
 struct ScatterLayout {
-  ScatterLayout(const Geometry& geometry, const kernels::StripKernels<T>& kernels);
+  ScatterLayout(const Geometry& geometry, int isa);
 
   void pack(const void* kernel, DType dtype, T* packed) const noexcept;
   /// Two layouts with equal keys read the same packed kernel.
@@ -51,8 +51,8 @@ struct ScatterLayout {
  private:
   std::int64_t most_pixels() const noexcept;
   std::int64_t pixel_bytes() const noexcept;
-  void cut(const kernels::StripKernels<T>& kernels);
-  double cost(const kernels::StripKernels<T>& kernels, std::int64_t band_count) const;
+  void cut(int isa);
+  double cost(int isa, std::int64_t band_count) const;
   std::int64_t strips_of(std::int64_t band_count) const noexcept;
   std::int64_t gap() const noexcept;
   double work_ = 0;

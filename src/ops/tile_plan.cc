@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "ops/costs.h"
 #include "ops/parallel.h"
 
 namespace upconv::ops {
@@ -193,7 +194,7 @@ std::pair<Merge, double> best_merge(const Problem& p, int isa, std::size_t algor
   const auto work = [&](Merge merge) {
     const TileLayout<T> layout(p.geometry, kernels, row_heights<T>(p, isa), merge);
     if (merge == Merge::both && !layout.in_rows) return std::numeric_limits<double>::infinity();
-    return std::max(layout.work(), reading_work(static_cast<double>(layout.packed_elements)));
+    return std::max(layout.work(), reading_work(static_cast<double>(layout.packed_elements), isa));
   };
   std::pair<Merge, double> best{Merge::columns, work(Merge::columns)};
   if (algorithm != kTileGemm)

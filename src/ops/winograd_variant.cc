@@ -6,18 +6,13 @@
 
 #include "base/checked.h"
 #include "kernels/tiles.h"
-#include "ops/plan.h"
+#include "ops/costs.h"
 
 namespace upconv::ops {
 
 namespace {
 
 using kernels::WinogradScheme;
-
-// Fitted to 200 random layers on Zen 5, AVX-512 and AVX2, as multiply-adds that the model of the direct algorithms counts: a
-// product; a sum; a value that a transform reads or writes at a point, and the transform of a tile's outputs of one phase, times the
-// lanes, since transforms wait for loads and stores, not for arithmetic.
-constexpr double kProduct = 0.86, kSum = 6, kInput = 1.05, kOutput = 1.45, kCall = 210;
 
 /// Taps side by side, one at least, and pixels for more than one of them: what a scheme can serve.
 bool serves(const PhaseGroup& group, const Axis& axis) {
@@ -27,17 +22,19 @@ bool serves(const PhaseGroup& group, const Axis& axis) {
 /// Work, and the weights that are read for it.
 struct Cost {
   double work = 0, weights = 0;
-  double total() const { return std::max(work, reading_work(weights)); }
+  double total(int isa) const { return std::max(work, reading_work(weights, isa)); }
 };
 
-Cost cost_of(const WinogradWindow& w, const Geometry& g, std::int64_t lanes) {
+Cost cost_of(const WinogradWindow& w, const Geometry& g, int isa) {
+  const Costs& c = costs(isa);
+  const std::int64_t lanes = kernels::tile_kernels<float>(isa).lanes;
   const auto tiles = static_cast<double>(w.tiles()), points = static_cast<double>(w.points()), phases = static_cast<double>(w.phases());
   const auto ci = static_cast<double>(g.ci), columns = static_cast<double>(base::round_up(w.phases() * g.co, lanes));
   const double outputs = phases * static_cast<double>(base::round_up(g.co, lanes));
   const double rows = std::max(2.5, tiles);                // fewer rows than these cost the GEMM as much
-  const double transforms = points * (kInput * ci + kOutput * outputs) + kCall * phases;
+  const double transforms = points * (c.input * ci + c.output * outputs) + c.call * phases;
   const double narrow = columns <= static_cast<double>(lanes) ? 1.15 : 1.0;   // panels of one vector load as much as they multiply
-  return {narrow * kProduct * points * rows * (ci + kSum) * columns + static_cast<double>(lanes) * tiles * transforms, points * ci * columns};
+  return {narrow * c.product * points * rows * (ci + c.sum) * columns + static_cast<double>(lanes) * tiles * transforms, points * ci * columns};
 }
 
 WinogradWindow make_window(const PhaseGroup& y, const PhaseGroup& x, const WinogradScheme& along_y, const WinogradScheme& along_x) {
@@ -48,7 +45,7 @@ WinogradWindow make_window(const PhaseGroup& y, const PhaseGroup& x, const Winog
 }
 
 /// The cheapest schemes of every pair of groups.
-WinogradVariant best_of(const Geometry& g, const std::vector<PhaseGroup>& rows, const std::vector<PhaseGroup>& columns, std::int64_t lanes) {
+WinogradVariant best_of(const Geometry& g, const std::vector<PhaseGroup>& rows, const std::vector<PhaseGroup>& columns, int isa) {
   WinogradVariant variant{.windows = {}, .cost = 0};
   Cost sum;
   for (const PhaseGroup& y : rows)
@@ -58,14 +55,14 @@ WinogradVariant best_of(const Geometry& g, const std::vector<PhaseGroup>& rows, 
       WinogradWindow best;
       for (const auto& [along_y, along_x] : winograd_schemes(y.shifts.size(), x.shifts.size())) {
         const WinogradWindow w = make_window(y, x, along_y, along_x);
-        const Cost cost = cost_of(w, g, lanes);
-        if (cost.total() < least.total()) least = cost, best = w;
+        const Cost cost = cost_of(w, g, isa);
+        if (cost.total(isa) < least.total(isa)) least = cost, best = w;
       }
       if (std::isinf(least.work)) return {};
       variant.windows.push_back(best);
       sum.work += least.work, sum.weights += least.weights;
     }
-  variant.cost = sum.total();
+  variant.cost = sum.total(isa);
   return variant;
 }
 
@@ -91,10 +88,9 @@ WinogradVariant choose_winograd(const Problem& p, int isa) {
   const Geometry& g = p.geometry;
   WinogradVariant best;
   if (p.dtype == DType::float64 || g.ci < 16 || g.co < 8 || g.y.d != 1 || g.x.d != 1 || g.y.n * g.x.n == 0) return best;
-  const std::int64_t lanes = kernels::tile_kernels<float>(isa).lanes;
   for (const bool share_y : {false, true})
     for (const bool share_x : {false, true}) {
-      WinogradVariant variant = best_of(g, phase_groups(g.y, share_y), phase_groups(g.x, share_x), lanes);
+      WinogradVariant variant = best_of(g, phase_groups(g.y, share_y), phase_groups(g.x, share_x), isa);
       const bool saves = std::any_of(variant.windows.begin(), variant.windows.end(), [](const WinogradWindow& w) { return w.points() > 1; });
       if (saves && variant.cost < best.cost) best = std::move(variant);
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // How winograd cuts a layer: which phases share input windows, and F(m, r) of every window's axes. Chosen by counting what
-// the tiles of one sample cost, so it depends on the geometry of one sample and the instruction set only.
+// the tiles of one sample cost, so it depends on the geometry of one sample, the instruction set and the processor only.
 #pragma once
 
 #include <limits>
