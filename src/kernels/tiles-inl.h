@@ -54,16 +54,17 @@ HWY_INLINE T* InMemory(T* p) {
   return p;
 }
 
-/// sum += partial, or the first chain: partial = sum; then the accumulators start again at zero.
+/// sum += what waits in `carry`, or in `partial`, or the first chain: it waits there; then the accumulators start again at zero.
 template <class T, int kRows, int kVectors, class V>
-HWY_INLINE void CloseChain(V (&sum)[kRows][kVectors], T* HWY_RESTRICT partial, bool first) {
+HWY_INLINE void CloseChain(V (&sum)[kRows][kVectors], T* partial, bool first, T* const* carry = nullptr) {
   const hn::ScalableTag<T> d;
   constexpr std::size_t kLanes = hn::MaxLanes(hn::ScalableTag<T>());
   UPCONV_UNROLL
   for (int m = 0; m < kRows; ++m) {
+    T* const row = carry ? carry[m] : partial + static_cast<std::size_t>(m * kVectors) * kLanes;
     UPCONV_UNROLL
     for (int v = 0; v < kVectors; ++v) {
-      T* HWY_RESTRICT at = partial + static_cast<std::size_t>(m * kVectors + v) * kLanes;
+      T* HWY_RESTRICT at = row + static_cast<std::size_t>(v) * kLanes;
       hn::Store(first ? sum[m][v] : hn::Add(hn::Load(d, at), sum[m][v]), d, at);
       sum[m][v] = hn::Zero(d);
     }
@@ -118,7 +119,7 @@ HWY_NOINLINE void RunTile(const TileTask<T>& t) {
   constexpr std::size_t kLanes = hn::MaxLanes(hn::ScalableTag<T>());
   constexpr std::size_t kWidth = kLanes * kVectors;
   HWY_ALIGN T memory[static_cast<std::size_t>(kRows) * kWidth];
-  T* const partial = InMemory(t.carry ? t.carry : memory);
+  T* const partial = InMemory(memory);
   V sum[kRows][kVectors];
   UPCONV_UNROLL
   for (int m = 0; m < kRows; ++m) {
@@ -159,7 +160,7 @@ HWY_NOINLINE void RunTile(const TileTask<T>& t) {
       b += kWidth;
     }
     if (step->closes && (t.pauses || step + 1 != end)) {
-      CloseChain<T, kRows, kVectors>(sum, partial, first);
+      CloseChain<T, kRows, kVectors>(sum, partial, first, t.carry);
       first = false;
     }
   }
@@ -167,9 +168,9 @@ HWY_NOINLINE void RunTile(const TileTask<T>& t) {
   if (!first) {
     UPCONV_UNROLL
     for (int m = 0; m < kRows; ++m) {
+      const T* const row = t.carry ? t.carry[m] : partial + static_cast<std::size_t>(m) * kWidth;
       UPCONV_UNROLL
-      for (int v = 0; v < kVectors; ++v)
-        sum[m][v] = hn::Add(hn::Load(d, partial + static_cast<std::size_t>(m * kVectors + v) * kLanes), sum[m][v]);
+      for (int v = 0; v < kVectors; ++v) sum[m][v] = hn::Add(hn::Load(d, row + static_cast<std::size_t>(v) * kLanes), sum[m][v]);
     }
   }
   StoreTile<T, kRows, kVectors>(t, sum);

@@ -34,7 +34,7 @@ double tile_cycles(double rows, int vectors, double depth) {
 }  // namespace
 
 template <class T>
-TilePanels tile_panels(const TileKernels<T>& kernels, const int* heights, std::int64_t columns, std::int64_t depth, std::int64_t run) {
+TilePanels tile_panels(const TileKernels<T>& kernels, const int* heights, std::int64_t columns, std::int64_t depth, std::int64_t run, int most_vectors) {
   const auto total = static_cast<std::size_t>((columns + kernels.lanes - 1) / kernels.lanes);
   const double products = static_cast<double>(std::max<std::int64_t>(1, depth));
   const auto panel_cost = [&](int vectors) {   // a pixel and product
@@ -45,7 +45,7 @@ TilePanels tile_panels(const TileKernels<T>& kernels, const int* heights, std::i
   std::vector<double> cost(total + 1, 0.0);
   std::vector<int> choice(total + 1, 0);
   for (std::size_t t = 1; t <= total; ++t)
-    for (int v = 1; v <= kernels.vectors && static_cast<std::size_t>(v) <= t; ++v) {
+    for (int v = 1; v <= std::min(kernels.vectors, most_vectors) && static_cast<std::size_t>(v) <= t; ++v) {
       const double with = cost[t - static_cast<std::size_t>(v)] + panel_cost(v);
       if (choice[t] == 0 || with < cost[t]) cost[t] = with, choice[t] = v;
     }
@@ -55,7 +55,7 @@ TilePanels tile_panels(const TileKernels<T>& kernels, const int* heights, std::i
   return panels;
 }
 
-template TilePanels tile_panels(const TileKernels<float>&, const int*, std::int64_t, std::int64_t, std::int64_t);
-template TilePanels tile_panels(const TileKernels<double>&, const int*, std::int64_t, std::int64_t, std::int64_t);
+template TilePanels tile_panels(const TileKernels<float>&, const int*, std::int64_t, std::int64_t, std::int64_t, int);
+template TilePanels tile_panels(const TileKernels<double>&, const int*, std::int64_t, std::int64_t, std::int64_t, int);
 
 }  // namespace upconv::kernels

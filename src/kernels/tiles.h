@@ -43,8 +43,8 @@ struct TileTask {
   bool more = false;           // rows[...][m] is there for the next tile's first pixel too, and what it points to soon needed
   const void* fetch = nullptr; // memory to bring into L2 on the way, a cache line for each product
   // A sum in several calls, so that a stretch of the panel serves all tiles before the next is read: all but the last call
-  // pause, and end where a chain closes; all but the first resume. The sums so far wait in `carry`, a tile of elements.
-  T* carry = nullptr;
+  // pause, and end where a chain closes; all but the first resume. The sums so far wait at carry[pixel][vectors * lanes], aligned.
+  T* const* carry = nullptr;
   bool resumes = false, pauses = false;
 };
 
@@ -77,8 +77,9 @@ struct TilePanels {
   double cost;                 // cycles of all columns, a pixel and product of the depth
 };
 /// Cuts `columns` into panels that cost least for sums of `depth` products on tiles of at most heights[vectors] rows, where `run`
-/// pixels in a row are cut into tiles; 0: a tile is always full.
+/// pixels in a row are cut into tiles; 0: a tile is always full. No panel is wider than most_vectors.
 template <class T>
-TilePanels tile_panels(const TileKernels<T>& kernels, const int* heights, std::int64_t columns, std::int64_t depth, std::int64_t run = 0);
+TilePanels tile_panels(const TileKernels<T>& kernels, const int* heights, std::int64_t columns, std::int64_t depth, std::int64_t run = 0,
+                       int most_vectors = tile_max_vectors);
 
 }  // namespace upconv::kernels

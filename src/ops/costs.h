@@ -7,19 +7,17 @@ namespace upconv::ops {
 
 /// In multiply-adds at full speed.
 struct Costs {
-  double near, l3, memory;             ///< reading a packed weight: of 1 MB at most, of 64 MB at most, of more
+  double near, l3, memory;             ///< reading a packed weight: of 1 MB at most, of `far_weights` at most, of more
+  double far_weights;                  ///< as many as are still read from L3
   /// Winograd: a product; a sum (in products); a value that a transform reads or writes at a point, and the transform of a tile's outputs
   /// of one phase, times the lanes, since transforms wait for loads and stores, not for arithmetic.
   double product, sum, input, output, call;
   /// scatter_gemm: transposing a channel of a pixel that lies in L2 or beyond it.
   double transposing, transposing_far;
+
+  /// Reading each of so many packed weights, where few pixels share them.
+  double reading(double weights) const noexcept { return weights <= (256 << 10) ? near : weights <= far_weights ? l3 : memory; }
 };
 const Costs& costs(int isa) noexcept;
-
-/// Reading packed weights where few pixels share them.
-inline double reading_work(double weights, int isa) noexcept {
-  const Costs& c = costs(isa);
-  return (weights <= (256 << 10) ? c.near : weights <= (16 << 20) ? c.l3 : c.memory) * weights;
-}
 
 }  // namespace upconv::ops

@@ -12,6 +12,11 @@ namespace upconv::ops {
 
 namespace {
 
+// So many weights come from memory; on narrow panels two tiles of products suffice to fetch all of the next stretch: 4x4x1024 -> 512 k4s2
+// 1.12 x, 8x6x2048 -> 256 1.02 x, layers of fewer weights 0.99 x.
+constexpr std::int64_t kManyWeights = 1 << 20;
+constexpr int kFewVectors = 2;
+
 std::int64_t blocks_of(const PhaseGroup& group) { return group.last_block - group.first_block; }
 
 /// Pairs of a block of the group and a shift that reaches the image from it.
@@ -23,6 +28,16 @@ std::int64_t live_pairs(const PhaseGroup& group, std::int64_t n) {
 }
 
 }  // namespace
+
+/// Where a tap is a chain of its own, sums may wait between taps.
+template <class T>
+bool TileLayout<T>::taps_pay() const {
+  std::size_t most_y = 0, most_x = 0;
+  std::int64_t height = 0, width = 0;
+  for (const PhaseGroup& y : rows) most_y = std::max(most_y, y.shifts.size()), height = std::max(height, blocks_of(y));
+  for (const PhaseGroup& x : columns) most_x = std::max(most_x, x.shifts.size()), width = std::max(width, blocks_of(x));
+  return 2 * g.ci > kernels::longest_chain && most_y * most_x > 1 && height * width <= most_pixels_by_taps;
+}
 
 /// Tiles inside image rows skip taps above and below the image, and may be lower than those across rows.
 template <class T>
@@ -44,7 +59,8 @@ template <class T>
 TileLayout<T>::TileLayout(const Geometry& geometry, const kernels::TileKernels<T>& kernels, const int* row_heights, Merge how)
     : g(geometry), lanes(kernels.lanes), merge(how), rows(phase_groups(g.y, merge == Merge::both)),
       columns(phase_groups(g.x, merge != Merge::none)) {
-  in_rows = rows_pay(kernels, row_heights);
+  by_taps = taps_pay();
+  in_rows = !by_taps && rows_pay(kernels, row_heights);
   const std::int64_t steps_a_tap = base::ceil_div(g.ci, kernels::longest_chain);
   std::int64_t first_bias = 0;
   for (std::size_t x = 0; x < columns.size(); ++x)
@@ -59,7 +75,7 @@ TileLayout<T>::TileLayout(const Geometry& geometry, const kernels::TileKernels<T
       }
       std::int64_t first = 0;
       const auto panels = in_rows ? kernels::tile_panels(kernels, row_heights, width, depth, blocks_of(columns[x]))
-                                  : kernels::tile_panels(kernels, kernels.rows, width, depth);
+                                  : kernels::tile_panels(kernels, kernels.rows, width, depth, 0, by_taps && g.kernel_elements() >= kManyWeights ? kFewVectors : kernels::tile_max_vectors);
       for (const int vectors : panels.vectors) {
         unit.panels.push_back({.first = first, .columns = std::min(vectors * lanes, width - first), .vectors = vectors,
                                .packed = packed_elements, .bias = first_bias + first});
@@ -136,9 +152,9 @@ double TileLayout<T>::work() const noexcept {
     const std::int64_t row = x.phases * g.co;                              // storing a part of a vector
     for (std::int64_t end = row; end < y.phases * row; end += row)
       if (end % lanes != 0) fixed += 2 * 4.0 * static_cast<double>(lanes);
-    const auto all = blocks_of(y) * static_cast<std::int64_t>(y.shifts.size()), met = in_rows ? live_pairs(y, g.y.n) : all;
-    products += static_cast<double>(blocks_of(x)) * (width * static_cast<double>(met * static_cast<std::int64_t>(x.shifts.size()) * g.ci) +
-                                                     fixed * static_cast<double>(blocks_of(y)));
+    const std::int64_t met_y = by_taps || in_rows ? live_pairs(y, g.y.n) : blocks_of(y) * static_cast<std::int64_t>(y.shifts.size());
+    const std::int64_t met_x = by_taps ? live_pairs(x, g.x.n) : blocks_of(x) * static_cast<std::int64_t>(x.shifts.size());
+    products += width * static_cast<double>(met_y * met_x * g.ci) + fixed * static_cast<double>(blocks_of(y) * blocks_of(x));
   }
   return products;
 }

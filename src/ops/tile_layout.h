@@ -23,6 +23,9 @@ struct TilePanel {
 /// Neighbouring phases with equal taps can be columns of one GEMM: those of a row, or of both axes.
 enum class Merge { none, columns, both };
 
+/// Blocks of a sample, at most, whose panels are read tap by tap.
+inline constexpr std::int64_t most_pixels_by_taps = 128;
+
 /// Columns n = (py * px_phases + px) * co + f of the groups' phases py and px, filter f; depth taps_y * taps_x * ci, taps row-major.
 struct TileUnit {
   std::size_t y = 0, x = 0;    // places in TileLayout::rows and columns
@@ -51,10 +54,12 @@ struct TileLayout {
   std::vector<PhaseGroup> rows, columns;
   std::vector<TileUnit> units;
   std::vector<std::int64_t> bias_phases;   // the padded bias: stretches of so many times the bias
-  bool in_rows = false;                    // tiles stay inside image rows, and taps above and below the image cost nothing
+  bool by_taps = false;                    // few pixels: a panel is read tap by tap, and only pixels that the tap meets are multiplied
+  bool in_rows = false;                    // else tiles may stay inside image rows, and taps above and below the image cost nothing
   std::int64_t packed_elements = 0, bias_elements = 0, panel_count = 0, most_taps = 0;
 
  private:
+  bool taps_pay() const;
   bool rows_pay(const kernels::TileKernels<T>& kernels, const int* row_heights) const;
 };
 

@@ -7,8 +7,9 @@
 // table of row pointers, [tap][pixel], is built once; then each panel of weights is swept over the block's tiles. A tap
 // outside the image on the left or right reads a row of zeros. Rows of taps outside above or below are skipped where tiles
 // stay inside image rows; narrow images are cut into tiles across rows and read zeros there too. (So an Inf in a weight
-// may reach a border pixel that its tap does not; one in the input never does.) What is skipped depends on the geometry of
-// one sample only, never on the blocks: threads and batch change no bit.
+// may reach a border pixel that its tap does not; one in the input never does.) Where the image has few pixels and many channels
+// a panel is read tap by tap, each meeting only the pixels that it reaches, while their sums wait in memory. What is skipped
+// depends on the geometry of one sample only, never on the blocks: threads and batch change no bit.
 #include "ops/tile_plan.h"
 
 #include <algorithm>
@@ -27,8 +28,7 @@ constexpr std::int64_t kStreamedBytes = 4 << 20;        // so many weights are r
 constexpr std::int64_t kFewWeights = 32768;             // elements
 constexpr std::int64_t kNearInput = 1 << 20;            // bytes: a larger one has to be fetched from L3
 constexpr std::int64_t kMostPixels = 2048;
-constexpr std::int64_t kCarriedPixels = 128;            // of a block whose long panels are read in stretches
-constexpr std::int64_t kLongPanel = 65536;              // bytes of one vector of it
+constexpr std::int64_t kShortPanel = 32768;             // bytes of one vector of it
 constexpr std::int64_t kPaddedChannels = 64;            // so few, or an input so near, are copied with zeros on both sides of a row:
                                                         // 14x14x64 -> 32 k3s2 1.10 x, 128x128x128 -> 64 k3s2 0.96 x
 constexpr std::int64_t kStagedBytes = 128 << 10, kTableBytes = 96 << 10;   // of a thread's scratch
@@ -47,7 +47,7 @@ template <class T>
 bool copies_rows(const Geometry& g, std::int64_t lanes) {
   const std::int64_t element = sizeof(T), taps = base::ceil_div(g.y.k, g.y.s) * base::ceil_div(g.x.k, g.x.s);
   if (g.ci <= kPaddedChannels) return true;
-  return g.y.n * g.x.n * g.ci * element <= kNearInput && taps * g.ci * lanes * element <= kLongPanel / 2;   // 32x24x256 -> 256 k4s2 with 64 KB: 0.86 x
+  return g.y.n * g.x.n * g.ci * element <= kNearInput && taps * g.ci * lanes * element <= kShortPanel;   // 32x24x256 -> 256 k4s2 with 64 KB: 0.86 x
 }
 
 /// The most rows of tiles inside image rows, by vectors: those of row tiles where pixels lie evenly spaced under every tap.
@@ -90,8 +90,7 @@ TilePlan<T>::TilePlan(const Problem& problem, const Execution& execution, std::s
   streamed_ = layout_.packed_elements * static_cast<std::int64_t>(sizeof(T)) > kStreamedBytes;
   far_output_ = passes_caches(out_, p_.geometry.n);
   far_ = p_.geometry.input_elements() * static_cast<std::int64_t>(sizeof(T)) > kNearInput;
-  if (blocking_.pixels() <= kCarriedPixels && layout_.most_taps * in_.c * static_cast<std::int64_t>(sizeof(T)) * kernels_.lanes > kLongPanel)
-    carried_ = blocking_.pixels() * kernels_.vectors * kernels_.lanes;
+  if (layout_.by_taps) carried_ = blocking_.pixels() * kernels_.vectors * kernels_.lanes;
   slot_bytes_ = padded_bytes(staged_elements(blocking_), sizeof(T)) + padded_bytes(carried_, sizeof(T)) + padded_bytes(layout_.most_taps * blocking_.pixels(), sizeof(T*)) +
                 padded_bytes(blocking_.pixels(), sizeof(Place));
 }
@@ -115,7 +114,7 @@ void TilePlan<T>::choose_blocks() {
   const bool whole = height * width * n <= kWholeElements / ci || layout_.packed_elements * static_cast<std::int64_t>(sizeof(T)) > kStreamedBytes;
   // One tap: x is read once, and with few weights it is the output that should stay in L2 until its lines are whole.
   const std::int64_t output = layout_.most_taps <= 1 && layout_.packed_elements <= kFewWeights ? p_.geometry.y.s * p_.geometry.x.s * out_.c : 0;
-  std::int64_t target = std::min(kMostPixels, whole ? kMostPixels : std::max<std::int64_t>(64, kBlockElements / (ci + output)));
+  std::int64_t target = std::min(layout_.by_taps ? most_pixels_by_taps : kMostPixels, whole ? kMostPixels : std::max<std::int64_t>(64, kBlockElements / (ci + output)));
   do {
     blocking_ = Blocking::make(n, height, width, target);
     blocking_.first_row = y_first_, blocking_.first_column = x_first_;
@@ -194,7 +193,8 @@ std::pair<Merge, double> best_merge(const Problem& p, int isa, std::size_t algor
   const auto work = [&](Merge merge) {
     const TileLayout<T> layout(p.geometry, kernels, row_heights<T>(p, isa), merge);
     if (merge == Merge::both && !layout.in_rows) return std::numeric_limits<double>::infinity();
-    return std::max(layout.work(), reading_work(static_cast<double>(layout.packed_elements), isa));
+    const auto weights = static_cast<double>(layout.packed_elements);
+    return std::max(layout.work(), costs(isa).reading(weights) * weights);
   };
   std::pair<Merge, double> best{Merge::columns, work(Merge::columns)};
   if (algorithm != kTileGemm)

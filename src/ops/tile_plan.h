@@ -73,9 +73,10 @@ class TilePlan final : public ForwardPlan {
                   std::int64_t last, bool by_rows, const Slot& slot) const noexcept;
   std::int64_t fill_pieces(const TileUnit& unit, const TilePanel& panel, kernels::RowPiece* pieces) const noexcept;
   void set_steps(const TileUnit& unit, std::int64_t q, const kernels::TileStep*& steps, std::int64_t& count) const noexcept;
-  std::int64_t stretch_end(const TileUnit& unit, std::int64_t first, std::int64_t width) const noexcept;
   void run_panel(const Call& call, const Block& unit_block, const TileUnit& unit, const TilePanel& panel, std::int64_t pixels,
                  bool by_rows, const Slot& slot) const noexcept;
+  void run_taps(const Call& call, const TileUnit& unit, const TilePanel& panel, std::int64_t pixels, const Slot& slot) const noexcept;
+  kernels::TileTask<T> task_of(const Call& call, const TilePanel& panel) const noexcept;
   void run_tile(const Call& call, const TilePanel& panel, kernels::TileTask<T>& task, const Place* places, std::int64_t count,
                 std::int64_t phases) const noexcept;
 

@@ -75,7 +75,8 @@ void TilePlan<T>::run_tables(const Call& call, const InputView<T>& in, const Blo
   if (b.x0 >= b.x1) return;
   const std::int64_t pixels = fill_tables(call, in, b, unit, slot);
   for (std::int64_t i = first; i < last; ++i)
-    run_panel(call, b, unit, unit.panels[static_cast<std::size_t>(i)], pixels, by_rows, slot);
+    if (const TilePanel& panel = unit.panels[static_cast<std::size_t>(i)]; slot.carry) run_taps(call, unit, panel, pixels, slot);
+    else run_panel(call, b, unit, panel, pixels, by_rows, slot);
 }
 
 /// The same without tables, where neighbouring pixels are evenly spaced under every tap and in the output; only blocks that
@@ -181,54 +182,62 @@ std::int64_t TilePlan<T>::fill_tables(const Call& call, const InputView<T>& in, 
   return place - slot.places;
 }
 
-/// A panel that no cache close by could hold meets the tiles stretch by stretch, each stretch all tiles, where few pixels share
-/// it. What follows in the packed kernel is fetched meanwhile.
 template <class T>
 void TilePlan<T>::run_panel(const Call& call, const Block& b, const TileUnit& unit, const TilePanel& panel, std::int64_t pixels,
                             bool by_rows, const Slot& slot) const noexcept {
   const PhaseGroup& x = layout_.columns[unit.x];
-  const std::int64_t segment = by_rows ? b.x1 - b.x0 : pixels, height = b.y1 - b.y0, width = panel.vectors * layout_.lanes;
+  const std::int64_t segment = by_rows ? b.x1 - b.x0 : pixels, height = b.y1 - b.y0;
   const std::int64_t tiles = base::ceil_div(segment, std::int64_t{kernels_.rows[panel.vectors]});
-  kernels::TileTask<T> task{.rows = nullptr, .tap_stride = pixels, .steps = nullptr, .step_count = 0, .panel = call.kernel + panel.packed,
-                            .bias = call.bias + panel.bias, .c = nullptr, .c_offset = panel.first, .columns = panel.columns,
-                            .relu = relu_};
-  const auto count = static_cast<std::int64_t>(unit.steps.size());
-  const auto row_of = [&](std::int64_t s) { return s < count ? unit.steps[static_cast<std::size_t>(s)].position : unit.taps * layout_.g.ci; };
-  std::int64_t s0 = 0, s1 = 0;
-  do {
-    s1 = slot.carry ? stretch_end(unit, s0, width) : count;
-    const T* fetch = task.panel + row_of(s1) * width;
-    const T* const fetched = std::min(fetch + (row_of(s1) - row_of(s0)) * width, streamed_ ? call.kernel + layout_.packed_elements : fetch);
-    for (std::int64_t start = 0; start < pixels; start += segment) {
-      const kernels::TileStep* live = unit.steps.data();
-      std::int64_t live_count = count;
-      if (by_rows) set_steps(unit, b.y0 + start / segment % height, live, live_count);
-      const kernels::TileStep* const first_step = std::max(live, unit.steps.data() + s0);
-      const kernels::TileStep* const last_step = std::min(live + live_count, unit.steps.data() + s1);
-      if (first_step >= last_step && (live_count > 0 || s0 > 0)) continue;
-      task.steps = first_step, task.step_count = std::max<std::int64_t>(0, last_step - first_step);
-      task.resumes = first_step > live, task.pauses = last_step < live + live_count;
-      for (std::int64_t tile = 0; tile < tiles; ++tile) {
-        const std::int64_t first = start + segment * tile / tiles, last = start + segment * (tile + 1) / tiles;
-        task.rows = slot.table + first, task.more = far_ && last < pixels, task.fetch = fetch < fetched ? fetch : nullptr;
-        task.carry = slot.carry ? slot.carry + first * width : nullptr;
-        run_tile(call, panel, task, slot.places + first, last - first, x.phases);
-        if (task.step_count > 0) fetch += task.step_count * task.steps->length * 64 / static_cast<std::int64_t>(sizeof(T));
-      }
+  kernels::TileTask<T> task = task_of(call, panel);
+  task.tap_stride = pixels, task.steps = unit.steps.data(), task.step_count = static_cast<std::int64_t>(unit.steps.size());
+  for (std::int64_t start = 0; start < pixels; start += segment) {
+    if (by_rows) set_steps(unit, b.y0 + start / segment % height, task.steps, task.step_count);
+    for (std::int64_t tile = 0; tile < tiles; ++tile) {
+      const std::int64_t first = start + segment * tile / tiles, last = start + segment * (tile + 1) / tiles;
+      task.rows = slot.table + first, task.more = far_ && last < pixels;
+      run_tile(call, panel, task, slot.places + first, last - first, x.phases);
     }
-    s0 = s1;
-  } while (s0 < count);
+  }
 }
 
-/// The end of the stretch of steps that begins at `first`: where a chain closes, and at most about kStretchBytes of the panel.
+/// A panel that no cache close by could hold, where few pixels share it: a tap of it, or a stretch of one, meets all its pixels before the
+/// next is read, and what follows in the packed kernel is fetched meanwhile. The sums wait in slot.carry.
 template <class T>
-std::int64_t TilePlan<T>::stretch_end(const TileUnit& unit, std::int64_t first, std::int64_t width) const noexcept {
-  const auto count = static_cast<std::int64_t>(unit.steps.size());
-  const std::int64_t rows = kStretchBytes / (width * static_cast<std::int64_t>(sizeof(T)));
-  const std::int64_t from = first < count ? unit.steps[static_cast<std::size_t>(first)].position : 0;
-  for (std::int64_t end = first + 1; end < count; ++end)
-    if (unit.steps[static_cast<std::size_t>(end)].position >= from + rows && unit.steps[static_cast<std::size_t>(end - 1)].closes) return end;
-  return count;
+void TilePlan<T>::run_taps(const Call& call, const TileUnit& unit, const TilePanel& panel, std::int64_t pixels, const Slot& slot) const noexcept {
+  const std::int64_t width = panel.vectors * layout_.lanes, most = kernels_.rows[panel.vectors], longest = kStretchBytes / (width * static_cast<std::int64_t>(sizeof(T)));
+  const T* rows[most_pixels_by_taps];
+  T *sums[most_pixels_by_taps], *met[most_pixels_by_taps];
+  for (std::int64_t m = 0; m < pixels; ++m) sums[m] = slot.carry + m * width;
+  std::fill_n(slot.carry, pixels * width, T(0));
+  kernels::TileTask<T> task = task_of(call, panel);
+  task.resumes = task.pauses = true;
+  const kernels::TileStep* const end = unit.steps.data() + unit.steps.size();
+  for (const kernels::TileStep *step = unit.steps.data(), *next = step; step != end; step = next) {
+    std::int64_t products = 0, live = 0;
+    while (next != end && next->tap == step->tap && (next == step || products + next->length <= longest)) products += next++->length;
+    for (std::int64_t m = 0; m < pixels; ++m)
+      if (const T* const row = slot.table[step->tap * pixels + m]; row != call.zeros) rows[live] = row, met[live++] = sums[m];
+    task.steps = step, task.step_count = next - step;
+    const T* fetch = task.panel + (step->position + products) * width;
+    const T* const fetched = streamed_ ? std::min(fetch + products * width, call.kernel + layout_.packed_elements) : fetch;
+    const std::int64_t tiles = base::ceil_div(live, most);
+    for (std::int64_t tile = 0; tile < tiles; ++tile, fetch += products * 64 / static_cast<std::int64_t>(sizeof(T))) {
+      const std::int64_t first = live * tile / tiles, last = live * (tile + 1) / tiles;
+      task.rows = rows + first, task.carry = met + first, task.fetch = fetch < fetched ? fetch : nullptr;
+      kernels_.run[panel.vectors][last - first](task);
+    }
+  }
+  task.pauses = false, task.step_count = 0, task.fetch = nullptr;
+  for (std::int64_t first = 0; first < pixels; first += most) {
+    task.carry = sums + first;
+    run_tile(call, panel, task, slot.places + first, std::min(most, pixels - first), layout_.columns[unit.x].phases);
+  }
+}
+
+template <class T>
+kernels::TileTask<T> TilePlan<T>::task_of(const Call& call, const TilePanel& panel) const noexcept {
+  return {.rows = nullptr, .tap_stride = 0, .steps = nullptr, .step_count = 0, .panel = call.kernel + panel.packed, .bias = call.bias + panel.bias,
+          .c = nullptr, .c_offset = panel.first, .columns = panel.columns, .relu = relu_};
 }
 
 template <class T>
@@ -251,7 +260,6 @@ void TilePlan<T>::run_tile(const Call& call, const TilePanel& panel, kernels::Ti
   kernels::TileTask<T> buffered = task;
   buffered.c_offset = 0, buffered.columns = width;
   run(buffered);
-  if (task.pauses) return;
   if (!linear_ && !relu_) kernels::activate(p_.activation, buffer, buffer, count * width, e_.isa);
   store_tile<T>(out_, call.y, buffer, width, {panel.first, panel.columns, phases}, places, count);
 }

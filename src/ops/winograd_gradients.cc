@@ -203,7 +203,7 @@ class WinogradInputGradient : WinogradGradient {
           {.rows = rows + t, .tap_stride = 0, .steps = piece.steps.data(), .step_count = static_cast<std::int64_t>(piece.steps.size()),
            .panel = u, .bias = nullptr, .c = c + t, .c_offset = 0, .columns = p.width, .relu = false,
            .more = true, .fetch = next && group * 16 < p.width ? next + group * 16 * length(i) : nullptr,
-           .carry = tiles.chunks > 1 ? c[t] : nullptr, .resumes = piece.resumes, .pauses = piece.pauses});
+           .carry = tiles.chunks > 1 ? c + t : nullptr, .resumes = piece.resumes, .pauses = piece.pauses});
     }
   }
 

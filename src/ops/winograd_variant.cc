@@ -22,7 +22,7 @@ bool serves(const PhaseGroup& group, const Axis& axis) {
 /// Work, and the weights that are read for it.
 struct Cost {
   double work = 0, weights = 0;
-  double total(int isa) const { return std::max(work, reading_work(weights, isa)); }
+  double total(double reading) const { return std::max(work, reading * weights); }
 };
 
 Cost cost_of(const WinogradWindow& w, const Geometry& g, int isa) {
@@ -44,8 +44,8 @@ WinogradWindow make_window(const PhaseGroup& y, const PhaseGroup& x, const Winog
   return w;
 }
 
-/// The cheapest schemes of every pair of groups.
-WinogradVariant best_of(const Geometry& g, const std::vector<PhaseGroup>& rows, const std::vector<PhaseGroup>& columns, int isa) {
+/// The cheapest schemes of every pair of groups, where reading a weight costs `reading`: what it costs in truth tells only the sum of all.
+WinogradVariant best_of(const Geometry& g, const std::vector<PhaseGroup>& rows, const std::vector<PhaseGroup>& columns, double reading, int isa) {
   WinogradVariant variant{.windows = {}, .cost = 0};
   Cost sum;
   for (const PhaseGroup& y : rows)
@@ -56,13 +56,13 @@ WinogradVariant best_of(const Geometry& g, const std::vector<PhaseGroup>& rows, 
       for (const auto& [along_y, along_x] : winograd_schemes(y.shifts.size(), x.shifts.size())) {
         const WinogradWindow w = make_window(y, x, along_y, along_x);
         const Cost cost = cost_of(w, g, isa);
-        if (cost.total(isa) < least.total(isa)) least = cost, best = w;
+        if (cost.total(reading) < least.total(reading)) least = cost, best = w;
       }
       if (std::isinf(least.work)) return {};
       variant.windows.push_back(best);
       sum.work += least.work, sum.weights += least.weights;
     }
-  variant.cost = sum.total(isa);
+  variant.cost = sum.total(costs(isa).reading(sum.weights));
   return variant;
 }
 
@@ -90,9 +90,12 @@ WinogradVariant choose_winograd(const Problem& p, int isa) {
   if (p.dtype == DType::float64 || g.ci < 16 || g.co < 8 || g.y.d != 1 || g.x.d != 1 || g.y.n * g.x.n == 0) return best;
   for (const bool share_y : {false, true})
     for (const bool share_x : {false, true}) {
-      WinogradVariant variant = best_of(g, phase_groups(g.y, share_y), phase_groups(g.x, share_x), isa);
-      const bool saves = std::any_of(variant.windows.begin(), variant.windows.end(), [](const WinogradWindow& w) { return w.points() > 1; });
-      if (saves && variant.cost < best.cost) best = std::move(variant);
+      const std::vector<PhaseGroup> rows = phase_groups(g.y, share_y), columns = phase_groups(g.x, share_x);
+      for (const double reading : {costs(isa).near, costs(isa).l3, costs(isa).memory}) {
+        WinogradVariant variant = best_of(g, rows, columns, reading, isa);
+        const bool saves = std::any_of(variant.windows.begin(), variant.windows.end(), [](const WinogradWindow& w) { return w.points() > 1; });
+        if (saves && variant.cost < best.cost) best = std::move(variant);
+      }
     }
   return best;
 }
