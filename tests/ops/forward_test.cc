@@ -75,6 +75,53 @@ TEST(Forward, ExactOnLongRowsToo) {
     }
 }
 
+/// So few pixels of so many channels that a panel meets them tap by tap.
+ops::Geometry few_pixels(test::Random& random) {
+  ops::Geometry g;
+  g.n = test::draw(random, 1, 12), g.ci = test::draw(random, 129, 300), g.co = test::draw(random, 1, 70);
+  g.data_format = test::draw(random, 0, 2) ? DataFormat::channels_last : DataFormat::channels_first;
+  const std::int64_t s = test::draw(random, 1, 3), k = test::draw(random, 2, 5);
+  const Padding padding = test::draw(random, 0, 1) ? Padding::same : Padding::valid;
+  g.y = ops::make_axis(test::draw(random, 1, 7), k, s, padding, {}, 1), g.x = ops::make_axis(test::draw(random, 1, 7), k, s, padding, {}, 1);
+  return g;
+}
+
+TEST(Forward, ExactOnFewPixelsOfManyChannels) {
+  for (const kernels::Isa& isa : kernels::isas()) {
+    SCOPED_TRACE(isa.name);
+    exact_on_integers<float>(isa.name, "phase_gemm", 60, few_pixels);
+    exact_on_integers<double>(isa.name, "phase_gemm", 15, few_pixels);
+    exact_on_integers<Half>(isa.name, "phase_gemm", 15, few_pixels);
+  }
+}
+
+/// 50 images of 4x4 are several blocks. The first tap's infinite weight reaches the outputs of the pixels that it meets, no others.
+TEST(Forward, SameBitsAndFootprintOfAWeightForFewPixels) {
+  test::Random random(5);
+  std::normal_distribution<float> normal;
+  ops::Problem problem;
+  ops::Geometry& g = problem.geometry;
+  g.n = 50, g.ci = 150, g.co = 20;
+  g.y = ops::make_axis(4, 4, 2, Padding::same, {}, 1), g.x = ops::make_axis(4, 4, 2, Padding::same, {}, 1);
+  std::vector<float> x(static_cast<std::size_t>(g.input_elements())), kernel(static_cast<std::size_t>(g.kernel_elements())), bias(20, 0.5f);
+  for (auto* values : {&x, &kernel})
+    for (float& v : *values) v = 1 + std::abs(normal(random));
+  kernel[0] = std::numeric_limits<float>::infinity();   // tap (0, 0), filter 0, channel 0
+  ExecutionOptions options;
+  options.threads = 2, options.math = Math::exact;
+  const std::vector<float> whole = run(problem, options, x, kernel, bias);
+  ops::Problem one = problem;
+  one.geometry.n = 1;
+  const std::size_t in = x.size() / 50, out = whole.size() / 50;
+  const std::vector<float> last = run(one, options, std::vector<float>(x.end() - static_cast<std::ptrdiff_t>(in), x.end()), kernel, bias);
+  EXPECT_TRUE(std::equal(last.begin(), last.end(), whole.end() - static_cast<std::ptrdiff_t>(out)));
+  for (std::size_t i = 0; i < out; ++i) {
+    const std::size_t row = i / (8 * 20), column = i / 20 % 8;   // tap (0, 0) of pixel p writes output 2 p - 1
+    ASSERT_EQ(std::isinf(last[i]), i % 20 == 0 && row % 2 == 1 && row < 7 && column % 2 == 1 && column < 7) << "row " << row << ", column " << column;
+    ASSERT_FALSE(std::isnan(last[i]));
+  }
+}
+
 TEST(Forward, TheGridHoldsWhatItPromises) {
   test::Random random(20262);
   int dilated = 0, first = 0, holes = 0, uneven = 0;
