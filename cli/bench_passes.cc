@@ -51,14 +51,14 @@ BenchPass gradient(bool of_input, const Conv2DTranspose& layer, const Tensor& x,
             (void)result;
             ops::conv_transpose_gradients(g, x.dtype(), x.bytes(), kernel.bytes(), dy.bytes(), outputs, options);
           },
-          ops::gradient_algorithm(g, x.dtype(), of_input ? ops::GradientOf::input : ops::GradientOf::kernel, options.math), "", 1, 0};
+          ops::gradient_algorithm(g, x.dtype(), of_input ? ops::GradientOf::input : ops::GradientOf::kernel, options), "", 1, 0};
 }
 
 BenchPass train(const Conv2DTranspose& layer, const Tensor& x, const Shape& output, const ExecutionOptions& options) {
   const Tensor dy = noise(output, x.dtype());
   const auto own = std::make_shared<Conv2DTranspose>(layer);
   const ops::Geometry g = geometry_of(layer, x.shape());
-  const auto gradient = [&](ops::GradientOf of) { return ops::gradient_algorithm(g, x.dtype(), of, options.math); };
+  const auto gradient = [&](ops::GradientOf of) { return ops::gradient_algorithm(g, x.dtype(), of, options); };
   return {[=] {
             const auto [y, tape] = own->forward(x, {.execution = options});
             own->backward(dy, tape, {.execution = options});

@@ -71,7 +71,7 @@ struct GradientOutputs {
 /// Math::fast chooses dx by one sample, dkernel by the whole call; a value that is not finite sends the whole call the exact way.
 enum class GradientOf { input, kernel };
 /// "winograd" or "direct": how the call below computes a gradient, unless a value turns out not to be finite.
-std::string gradient_algorithm(const Geometry& geometry, DType dtype, GradientOf gradient, Math math);
+std::string gradient_algorithm(const Geometry& geometry, DType dtype, GradientOf gradient, const ExecutionOptions& options);
 void conv_transpose_gradients(const Geometry& geometry, DType dtype, const void* x, const void* kernel, const void* dy,
                               const GradientOutputs& outputs, const ExecutionOptions& options);
 

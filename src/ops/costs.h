@@ -14,6 +14,8 @@ struct Costs {
   double product, sum, input, output, call;
   /// scatter_gemm: transposing a channel of a pixel that lies in L2 or beyond it.
   double transposing, transposing_far;
+  /// The gradients by winograd, in products: a value of a window of dY or of dX or x at a point; a transformed weight of dX's kernel and of dW.
+  double gradient_value, gradient_kernel, gradient_sum;
 
   /// Reading each of so many packed weights, where few pixels share them.
   double reading(double weights) const noexcept { return weights <= (256 << 10) ? near : weights <= far_weights ? l3 : memory; }

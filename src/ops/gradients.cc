@@ -34,9 +34,10 @@ void gradients(const Geometry& g, DType dtype, const void* x, const void* kernel
 
 }  // namespace
 
-std::string gradient_algorithm(const Geometry& g, DType dtype, GradientOf gradient, Math math) {
-  const int points = gradient == GradientOf::input ? winograd_input_gradient_points(g, dtype) : winograd_kernel_gradient_points(g, dtype);
-  return math == Math::fast && points > 0 ? "winograd" : "direct";
+std::string gradient_algorithm(const Geometry& g, DType dtype, GradientOf gradient, const ExecutionOptions& options) {
+  const Execution e = resolve(options);
+  const int points = gradient == GradientOf::input ? winograd_input_gradient_points(g, dtype, e.isa) : winograd_kernel_gradient_points(g, dtype, e.isa);
+  return e.math == Math::fast && points > 0 ? "winograd" : "direct";
 }
 
 void conv_transpose_gradients(const Geometry& g, DType dtype, const void* x, const void* kernel, const void* dy,

@@ -11,6 +11,7 @@
 
 #include "base/checked.h"
 #include "kernels/outer.h"
+#include "ops/costs.h"
 #include "ops/parallel.h"
 #include "ops/winograd_tiles.h"
 #include "upconv/tensor.h"
@@ -320,41 +321,40 @@ class WinogradKernelGradient : WinogradGradient {
   std::vector<Task> tasks_;
 };
 
-/// Costs of a weight in products, beside those it takes part in: its transform, written and read.
-constexpr double kKernelWeight = 17, kSumWeight = 6;
-
 Execution on_threads(const Geometry& g, Execution e) {
   e.threads = threads_worth_waking(g, e.threads);
   return e;
 }
 
 /// The schemes of a gradient; none where winograd does not apply or does not pay.
-std::optional<GradientSchemes> schemes(const Geometry& g, DType dtype, double weight) {
+std::optional<GradientSchemes> schemes(const Geometry& g, DType dtype, double weight, int isa) {
   if (dtype != DType::float32 || g.data_format != DataFormat::channels_last || g.input_elements() == 0 || g.output_elements() == 0) return {};
-  return choose_gradient_schemes(g, weight);
+  return choose_gradient_schemes(g, weight, costs(isa).gradient_value);
 }
 
+std::optional<GradientSchemes> kernel_schemes(const Geometry& g, DType dtype, int isa) { return schemes(g, dtype, costs(isa).gradient_sum, isa); }
+
 /// dX belongs to one sample each: the choice is made for one, so that no bit depends on how a batch is cut.
-std::optional<GradientSchemes> input_schemes(Geometry g, DType dtype) {
+std::optional<GradientSchemes> input_schemes(Geometry g, DType dtype, int isa) {
   if (g.n > 0) g.n = 1;
-  return schemes(g, dtype, kKernelWeight);
+  return schemes(g, dtype, costs(isa).gradient_kernel, isa);
 }
 
 int points_of(const std::optional<GradientSchemes>& choice) { return choice ? std::max(choice->y.points, choice->x.points) : 0; }
 
 }  // namespace
 
-int winograd_input_gradient_points(const Geometry& g, DType dtype) { return points_of(input_schemes(g, dtype)); }
-int winograd_kernel_gradient_points(const Geometry& g, DType dtype) { return points_of(schemes(g, dtype, kSumWeight)); }
+int winograd_input_gradient_points(const Geometry& g, DType dtype, int isa) { return points_of(input_schemes(g, dtype, isa)); }
+int winograd_kernel_gradient_points(const Geometry& g, DType dtype, int isa) { return points_of(kernel_schemes(g, dtype, isa)); }
 
 bool winograd_input_gradient(const Geometry& g, DType dtype, const void* dy, const void* kernel, void* dx, const Execution& execution) {
-  const auto choice = input_schemes(g, dtype);
+  const auto choice = input_schemes(g, dtype, execution.isa);
   return choice && WinogradInputGradient(g, *choice, on_threads(g, execution))
                        .run(static_cast<const float*>(dy), static_cast<const float*>(kernel), static_cast<float*>(dx));
 }
 
 bool winograd_kernel_gradient(const Geometry& g, DType dtype, const void* x, const void* dy, float* dkernel, const Execution& execution) {
-  const auto choice = schemes(g, dtype, kSumWeight);
+  const auto choice = kernel_schemes(g, dtype, execution.isa);
   return choice && WinogradKernelGradient(g, *choice, on_threads(g, execution)).run(static_cast<const float*>(x), static_cast<const float*>(dy), dkernel);
 }
 

@@ -7,8 +7,8 @@
 namespace upconv::ops {
 
 /// The most points an axis that winograd takes; 0 where it does not apply or does not pay. With four small integers stay exact.
-int winograd_input_gradient_points(const Geometry& g, DType dtype);
-int winograd_kernel_gradient_points(const Geometry& g, DType dtype);
+int winograd_input_gradient_points(const Geometry& g, DType dtype, int isa);
+int winograd_kernel_gradient_points(const Geometry& g, DType dtype, int isa);
 
 /// Both return false where winograd does not apply, does not pay, or met a value that is not finite; the result is then to be
 /// computed exactly. Otherwise |error| <= 32 u * B, B being the sum that bounds winograd's error in Math::fast.

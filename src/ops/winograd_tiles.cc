@@ -70,7 +70,7 @@ std::vector<WinogradScheme> schemes(std::int64_t taps, bool one_axis) {
 
 }  // namespace
 
-std::optional<GradientSchemes> choose_gradient_schemes(const Geometry& g, double weight) {
+std::optional<GradientSchemes> choose_gradient_schemes(const Geometry& g, double weight, double value) {
   const std::int64_t ry = block_taps(g.y), rx = block_taps(g.x);
   if (ry == 0 || rx == 0 || (ry == 1 && rx == 1) || (ry > 1 && rx > 1 && ry != rx)) return {};
   const auto ci = static_cast<double>(g.ci), depth = static_cast<double>(g.y.s * g.x.s * g.co);
@@ -83,7 +83,7 @@ std::optional<GradientSchemes> choose_gradient_schemes(const Geometry& g, double
       const WinogradTiles t(g, y, x, 0, kernels::longest_chain);
       const auto points = static_cast<double>(t.points), tiles = static_cast<double>(t.tiles);
       const double products = phase_points(g.y, t.y) * phase_points(g.x, t.x) * static_cast<double>(g.co) * ci;
-      const double cost = tiles * (products + points * (12 * depth + 14 * ci)) + weight * points * depth * ci;
+      const double cost = tiles * (products + points * value * (depth + ci)) + weight * points * depth * ci;
       if (cost < best) best = cost, choice = GradientSchemes{y, x};
     }
   return choice;

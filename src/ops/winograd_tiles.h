@@ -89,8 +89,8 @@ class WinogradTiles {
 struct GradientSchemes {
   kernels::WinogradScheme y, x;
 };
-/// The schemes of least cost; none where none applies or the exact way costs no more. `weight`: what a transformed weight
-/// costs beside its products, in products.
-std::optional<GradientSchemes> choose_gradient_schemes(const Geometry& g, double weight);
+/// The schemes of least cost; none where none applies or the exact way costs no more. `weight` and
+/// `value`: what a transformed weight and a value of a window cost beside their products, in products.
+std::optional<GradientSchemes> choose_gradient_schemes(const Geometry& g, double weight, double value);
 
 }  // namespace upconv::ops

@@ -225,7 +225,7 @@ TEST(Gradients, WinogradIsWithinItsBoundAndExactWithFourPoints) {
       std::vector<double> want(x.size());
       std::vector<float> got(x.size(), 7), again(x.size());
       if (ops::winograd_input_gradient(g, DType::float32, dy.data(), kernel.data(), got.data(), one)) {
-        const bool four_points = two_taps && ops::winograd_input_gradient_points(g, DType::float32) == 4;
+        const bool four_points = two_taps && ops::winograd_input_gradient_points(g, DType::float32, one.isa) == 4;
         ++inputs, exact += four_points;
         ops::reference::input_gradient(g, test::doubles(dy).data(), test::doubles(kernel).data(), want.data());
         const double bound = four_points ? 0 : 32 * 0x1p-24 * 16 * static_cast<double>(g.co * g.y.k * g.x.k) / 2;
@@ -235,7 +235,7 @@ TEST(Gradients, WinogradIsWithinItsBoundAndExactWithFourPoints) {
       }
       want.assign(kernel.size(), 0), got.assign(kernel.size(), 7), again.assign(kernel.size(), 7);
       if (ops::winograd_kernel_gradient(g, DType::float32, x.data(), dy.data(), got.data(), one)) {
-        const bool four_points = two_taps && ops::winograd_kernel_gradient_points(g, DType::float32) == 4;
+        const bool four_points = two_taps && ops::winograd_kernel_gradient_points(g, DType::float32, one.isa) == 4;
         ++kernels, exact += four_points;
         ops::reference::kernel_gradient(g, test::doubles(x).data(), test::doubles(dy).data(), want.data());
         const double bound = four_points ? 0 : 32 * 0x1p-24 * 16 * static_cast<double>(g.n * g.y.n * g.x.n) / 2;
