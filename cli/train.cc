@@ -158,6 +158,7 @@ void train(const Options& o, const std::shared_ptr<Communicator>& communicator) 
     write_file(beside(o.out, "_loss.svg"), loss_svg(report->training(), report->validation(), "Training loss"));
     if (!history.interrupted) write_samples(o, run.trainer->model());
   }
+  if (communicator) communicator->check({});              // until rank 0 has written: mpirun ends all when one goes
   if (!history.interrupted) return;
   std::cout.flush();
   if (first)

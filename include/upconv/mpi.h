@@ -27,7 +27,7 @@ class UPCONV_EXPORT MpiCommunicator : public Communicator {
   static bool launched() noexcept;
 
   virtual CommunicationReport report() const = 0;
-  /// Chrome's trace format: one event a sum and one a backward pass, in microseconds.
+  /// Chrome's trace format, in microseconds: an event a backward pass, a sum of gradients ("sum") and a small message between passes ("wait").
   virtual std::string trace_json() const = 0;
   /// Ends all processes of the job with this exit code; for errors that other ranks cannot know of.
   [[noreturn]] virtual void abort(int exit_code) = 0;

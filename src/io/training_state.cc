@@ -93,6 +93,11 @@ void restore_state(Trainer& trainer, const KerasParts& parts, const LoadOptions&
   } catch (const ArgumentError& e) {
     throw FileError(parts.path, "optimizer", base::cat("holds the state of another optimizer or model: ", e.what()));
   }
+  // One that has made steps has all of its slots.
+  if (optimizer.iterations() > 0) optimizer.build(trainer.model());
+  if (optimizer.variables().size() != variables.size())
+    throw FileError(parts.path, "optimizer", base::cat("holds the state of another optimizer or model: ", variables.size(), " variable(s) after ",
+                                                       optimizer.iterations(), " step(s), where this one has ", optimizer.variables().size()));
 }
 
 void restore_position(Trainer& trainer, const KerasParts& parts) {

@@ -110,7 +110,7 @@ class World final : public MpiCommunicator {
         for (std::size_t i = 0; i < other.size(); ++i) values[i] += other[i];
       }
     }
-    report_.waited_seconds += MPI_Wtime() - called;
+    waited(called);
   }
 
   void broadcast(TensorView values) override {
@@ -125,7 +125,7 @@ class World final : public MpiCommunicator {
     const int mine = error.empty() ? size_ : rank_;
     int first = size_;
     MPI_Allreduce(&mine, &first, 1, MPI_INT, MPI_MIN, MPI_COMM_WORLD);
-    report_.waited_seconds += MPI_Wtime() - called;
+    waited(called);
     if (first == size_) return;
     int length = static_cast<int>(error.size());
     MPI_Bcast(&length, 1, MPI_INT, first, MPI_COMM_WORLD);
@@ -140,7 +140,7 @@ class World final : public MpiCommunicator {
   std::string trace_json() const override {
     std::string json = "{\"traceEvents\": [";
     for (std::size_t i = 0; i < spans_.size(); ++i)
-      json += base::cat(i ? ",\n" : "\n", "{\"name\": \"", spans_[i].what, "\", \"ph\": \"X\", \"pid\": ", rank_, ", \"tid\": ", spans_[i].what[0] == 's' ? 1 : 0,
+      json += base::cat(i ? ",\n" : "\n", "{\"name\": \"", spans_[i].what, "\", \"ph\": \"X\", \"pid\": ", rank_, ", \"tid\": ", spans_[i].what[0] == 'b' ? 0 : 1,
                         ", \"ts\": ", static_cast<std::int64_t>((spans_[i].start - begin_) * 1e6), ", \"dur\": ",
                         static_cast<std::int64_t>((spans_[i].end - spans_[i].start) * 1e6), "}");
     return json + "\n]}\n";
@@ -152,6 +152,13 @@ class World final : public MpiCommunicator {
   }
 
  private:
+  /// A message of a few bytes that everybody waited for, outside the backward pass.
+  void waited(double since) {
+    const double now = MPI_Wtime();
+    report_.waited_seconds += now - since;
+    if (size_ > 1) spans_.push_back({since, now, "wait"});
+  }
+
   int next_tag() { return tag_ = (tag_ + 1) % 30000; }
 
   void start_round(RunningSum& sum) {

@@ -95,12 +95,20 @@ struct Run {
       return data.batch(std::span(order).subspan(static_cast<std::size_t>(first + from), static_cast<std::size_t>(to - from)), pass);
     };
     Trainer::Impl::Step s = trainer.run_step(load, samples, true);
-    if (options.stop_on_nan && !std::isfinite(s.loss))
-      throw StateError(base::cat("The loss is ", s.loss, " at epoch ", epoch + 1, ", step ", step + 1, " of ", epoch_steps, ": ",
-                                 trainer.first_layer_not_finite(s), ". The weights are those before this step."),
-                       StateError::Kind::numeric);
+    if (options.stop_on_nan && !std::isfinite(s.loss)) stop(s, epoch, step);
     trainer.learn(s);
     return s;
+  }
+
+  /// The loss is the same on all ranks; the layer, only those know whose samples show it. All end with the words of the first of them.
+  [[noreturn]] void stop(const Trainer::Impl::Step& s, std::int64_t epoch, std::int64_t step) const {
+    const auto message = [&](std::string_view place) {
+      return base::cat("The loss is ", base::python_repr(s.loss), " at epoch ", epoch + 1, ", step ", step + 1, " of ", epoch_steps, ": ", place,
+                       ". The weights are those before this step.");
+    };
+    const std::string place = trainer.first_layer_not_finite(s);
+    if (Communicator* communicator = trainer.options.communicator.get()) communicator->check(place.empty() ? "" : message(place));
+    throw StateError(message(place.empty() ? "all layers' outputs are finite: the loss itself is not" : place), StateError::Kind::numeric);
   }
 };
 

@@ -205,7 +205,7 @@ std::vector<Tensor> Trainer::Impl::backward(Step& step) {
   return gradients;
 }
 
-/// The first layer, in the order of the graph, that makes a number that is not finite out of finite ones.
+/// The first layer, in the order of the graph, that makes a number that is not finite out of finite ones; empty where none does.
 std::string Trainer::Impl::first_layer_not_finite(const Step& step) const {
   for (const Chunk& chunk : step.chunks) {
     std::vector<Tensor> values(model.nodes().size());
@@ -218,7 +218,7 @@ std::string Trainer::Impl::first_layer_not_finite(const Step& step) const {
       if (!nn::all_finite(values[i])) return base::cat("the output of layer '", model.layers()[node.layer]->name(), "' is not finite");
     }
   }
-  return "all layers' outputs are finite: the loss itself is not";
+  return {};
 }
 
 void Trainer::Impl::learn(Step& step) {

@@ -4,12 +4,14 @@ pictures, many processes over MPI, and errors. Usage: train_test.py UPCONV ROOT 
 import json
 import math
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import unittest
+import zipfile
 
 sys.path.insert(0, os.path.dirname(__file__))
 import files
@@ -32,6 +34,24 @@ ARCHITECTURE = {"module": "keras", "class_name": "Sequential", "config": {"name"
     conv("up", 5, 3, 2), conv("out", 1, 3, 1)], "build_input_shape": [None, 4, 4, 2]}}
 
 
+MPI = "mpi" in sys.argv[3:]
+WITH_MPI = unittest.skipUnless(MPI and shutil.which("mpirun"), "built without MPI, or Open MPI is not installed")
+
+
+def share_inside_backward(traces):
+    """Of the time of all messages, sums and waits, the part inside the backward passes."""
+    total = inside = 0
+    for trace in traces:
+        with open(trace) as f:
+            events = [(e["name"], e["ts"], e["ts"] + e["dur"]) for e in json.load(f)["traceEvents"]]
+        passes = [(start, end) for name, start, end in events if name == "backward"]
+        for name, start, end in events:
+            if name != "backward":
+                total += end - start
+                inside += sum(max(0, min(end, last) - max(start, first)) for first, last in passes)
+    return inside / total
+
+
 class TrainTest(unittest.TestCase):
     def setUp(self):
         folder = tempfile.TemporaryDirectory()
@@ -50,10 +70,11 @@ class TrainTest(unittest.TestCase):
         with open(self.path(name), "rb") as f:
             return f.read()
 
+    # Open MPI refuses root, and more processes than processors, unless told.
+    ENVIRONMENT = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", OMPI_MCA_mpi_yield_when_idle="1")
+
     def call(self, *arguments, launcher=()):
-        # Open MPI refuses root, and more processes than processors, unless told.
-        environment = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", OMPI_MCA_mpi_yield_when_idle="1")
-        return subprocess.run([*launcher, UPCONV, *map(str, arguments)], capture_output=True, text=True, timeout=300, cwd=self.folder, env=environment)
+        return subprocess.run([*launcher, UPCONV, *map(str, arguments)], capture_output=True, text=True, timeout=300, cwd=self.folder, env=self.ENVIRONMENT)
 
     def good(self, *arguments, **options):
         done = self.call(*arguments, **options)
@@ -123,10 +144,8 @@ class TrainTest(unittest.TestCase):
         self.assertEqual(done.stdout.count("PSNR"), 2)
         self.assertEqual(files.read_png(self.path("s_samples.png"))[0], 3 * 48 + 16)
 
-    @unittest.skipUnless(shutil.which("mpirun"), "Open MPI is not installed")
+    @WITH_MPI
     def test_processes_change_no_bit(self):
-        if "mpi" not in sys.argv[3:]:
-            self.skipTest("built without MPI")
         train = ["train", "model.json", *self.ARRAYS, "--epochs", 2]
         self.good(*train, "--out", "0.keras")
         for ranks in (1, 2, 4, 8):
@@ -145,6 +164,77 @@ class TrainTest(unittest.TestCase):
             self.assertEqual(done.returncode, 6, done)
             self.assertIn(text, done.stderr)
             self.assertFalse(os.path.exists(self.path("e.keras")))
+
+    @WITH_MPI
+    def test_an_error_of_one_process_ends_all_with_its_words(self):
+        files.write_npy(self.path("nan.npy"), (21, 4, 4, 2), [math.nan] * (21 * 32))
+        files.write_npy(self.path("other.npy"), (21, 4, 4, 3), [1.0] * (21 * 48))
+        for data, text in (("missing.npy", "No such file"), ("other.npy", "must have shape"), ("nan.npy", "at epoch 1, step 1 of 4: the output of layer 'in'")):
+            rest = ["--targets", "y.npy", "--batch", "6", "--out", "e.keras"]
+            done = self.call("train", "model.json", "--data", "x.npy", *rest, ":", "-n", "1", UPCONV, "train", "model.json", "--data", data, *rest,
+                             launcher=("mpirun", "--oversubscribe", "-n", "1"))
+            self.assertEqual(done.returncode, 6, done)
+            said = {line for line in done.stderr.splitlines() if line.startswith("upconv: ")}
+            self.assertEqual(len(said), 1, done)                             # both, or the one that mpirun let speak
+            self.assertRegex(said.pop(), r"\Aupconv: rank 1 of 2: .*" + re.escape(text))
+            self.assertFalse(os.path.exists(self.path("e.keras")))
+
+    @WITH_MPI
+    def test_an_interrupted_process_ends_all_when_the_checkpoint_is_written(self):
+        arguments = [*map(str, self.ARRAYS), "--steps", "400", "--epochs", "20"]
+        train = [UPCONV, "--threads", "1", "train", "model.json", *arguments, "--out", "cut.keras"]
+        process = subprocess.Popen(["mpirun", "--oversubscribe", "-n", "1", *train, ":", "-n", "1", "sh", "-c", 'echo $$ >pid; exec "$@"', "sh", *train],
+                                   cwd=self.folder, env=self.ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.assertIn("epoch 1/20", process.stdout.readline())
+        os.kill(int(self.bytes("pid")), signal.SIGINT)
+        message = process.communicate(timeout=60)[1]
+        if process.returncode == 0:
+            self.skipTest("the run ended before the signal")
+        self.assertEqual(process.returncode, 130, message)
+        self.good("train", "cut.keras", *arguments, "--resume", "--out", "cut.keras")
+        self.good("train", "model.json", *arguments, "--out", "whole.keras")
+        self.assertEqual(self.bytes("whole.keras"), self.bytes("cut.keras"))
+
+    @WITH_MPI
+    def test_half_of_the_communication_lies_inside_the_backward_pass(self):
+        files.write_npy(self.path("low.npy"), (16, 32, 32, 1), [math.sin(0.7 * i) for i in range(16 * 1024)])
+        files.write_npy(self.path("high.npy"), (16, 64, 64, 1), [math.cos(0.7 * i) for i in range(16 * 4096)])
+        shares = []
+        while len(shares) < 5 and max(shares, default=0) < 0.5:              # other work on the machine makes processes wait for each other
+            self.good("--threads", 1, "train", SUPERRES, "--data", "low.npy", "--targets", "high.npy", "--batch", 16, "--epochs", 5, "--out", "t.keras",
+                      "--trace", "trace.json", launcher=("mpirun", "--oversubscribe", "-n", "2"))
+            shares.append(share_inside_backward([self.path("trace.json"), self.path("trace.json.1")]))
+        self.assertGreaterEqual(max(shares), 0.5, shares)
+
+    def test_an_npz_with_sample_weights(self):
+        files.write_npy(self.path("sample_weight.npy"), (21,), [1.0] * 9 + [0.0] * 12)
+        for name, members in (("plain.npz", "xy"), ("weighted.npz", ("x", "y", "sample_weight"))):
+            with zipfile.ZipFile(self.path(name), "w") as archive:
+                for member in members:
+                    archive.write(self.path(member + ".npy"), member + ".npy")
+        rest = ("--batch", 6, "--seed", 4, "--epochs", 2)
+        for name in ("plain", "weighted"):
+            self.good("train", "model.json", "--data", name + ".npz", *rest, "--out", name + ".keras")
+        self.good("train", "model.json", *self.ARRAYS, "--epochs", 2, "--out", "arrays.keras")
+        self.assertEqual(self.bytes("arrays.keras"), self.bytes("plain.keras"))
+        self.assertNotEqual(self.bytes("arrays.keras"), self.bytes("weighted.keras"))
+
+    def test_a_checkpoint_of_another_model_or_optimizer_is_refused(self):
+        other = json.loads(json.dumps(ARCHITECTURE))
+        other["config"]["layers"][1]["config"]["filters"] = 6
+        with open(self.path("other.json"), "w") as f:
+            json.dump(other, f)
+        for name, model, optimizer in (("adam", "model.json", "adam"), ("sgd", "model.json", "sgd"), ("wide", "other.json", "adam")):
+            self.good("train", model, *self.ARRAYS, "--optimizer", optimizer, "--out", name + ".keras")
+        for name in ("sgd", "wide"):                                         # the configuration of one, the weights and slots of the other
+            with zipfile.ZipFile(self.path("adam.keras")) as one, zipfile.ZipFile(self.path(name + ".keras")) as two, \
+                    zipfile.ZipFile(self.path(f"{name}_mixed.keras"), "w") as mixed:
+                for member in one.namelist():
+                    mixed.writestr(member, (two if member.endswith(".h5") else one).read(member))
+            self.fails(3, f"{name}_mixed.keras", "train", f"{name}_mixed.keras", *self.ARRAYS, "--epochs", 2, "--resume", "--out", "t.keras")
+        with open(self.path("cut.keras"), "wb") as f:
+            f.write(self.bytes("adam.keras")[:-100])
+        self.fails(3, "cut.keras", "train", "cut.keras", *self.ARRAYS, "--epochs", 2, "--resume", "--out", "t.keras")
 
     def test_errors(self):
         self.fails(2, "--out is a .keras file", "train", "model.json", *self.ARRAYS, "--out", "t.h5")

@@ -203,6 +203,16 @@ TEST(Trainer, ANanIsReportedWithStepAndLayerAndChangesNothing) {
     EXPECT_NE(std::string(e.what()).find("epoch 1, step 1"), std::string::npos) << e.what();
   }
   EXPECT_TRUE(equal_bits(before, weights_of(model)));
+  Tensor kernel = before[2];
+  base::write_element(kernel, 0, std::nan(""));
+  Model broken = model.clone();
+  broken.weights()[2].layer->assign(broken.weights()[2].index, kernel);
+  try {
+    Trainer(broken, optimizers::SGD{}, {"mse"}).fit(small_data(8), {.batch_size = 8, .stop_on_nan = true});
+    FAIL();
+  } catch (const StateError& e) {
+    EXPECT_NE(std::string(e.what()).find("the output of layer 'second' is not finite"), std::string::npos) << e.what();
+  }
   const History history = trainer.fit(data, {.epochs = 3, .batch_size = 8, .callbacks = {callbacks::terminate_on_nan()}});
   EXPECT_EQ(history.epoch.size(), 1u);
 }
