@@ -61,6 +61,7 @@ TileLayout<T>::TileLayout(const Geometry& geometry, const kernels::TileKernels<T
       columns(phase_groups(g.x, merge != Merge::none)) {
   by_taps = taps_pay();
   in_rows = !by_taps && rows_pay(kernels, row_heights);
+  const int most_vectors = by_taps && g.kernel_elements() >= kManyWeights ? kFewVectors : kernels::tile_max_vectors;
   const std::int64_t steps_a_tap = base::ceil_div(g.ci, kernels::longest_chain);
   std::int64_t first_bias = 0;
   for (std::size_t x = 0; x < columns.size(); ++x)
@@ -75,7 +76,7 @@ TileLayout<T>::TileLayout(const Geometry& geometry, const kernels::TileKernels<T
       }
       std::int64_t first = 0;
       const auto panels = in_rows ? kernels::tile_panels(kernels, row_heights, width, depth, blocks_of(columns[x]))
-                                  : kernels::tile_panels(kernels, kernels.rows, width, depth, 0, by_taps && g.kernel_elements() >= kManyWeights ? kFewVectors : kernels::tile_max_vectors);
+                                  : kernels::tile_panels(kernels, kernels.rows, width, depth, 0, most_vectors);
       for (const int vectors : panels.vectors) {
         unit.panels.push_back({.first = first, .columns = std::min(vectors * lanes, width - first), .vectors = vectors,
                                .packed = packed_elements, .bias = first_bias + first});

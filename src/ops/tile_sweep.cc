@@ -204,7 +204,8 @@ void TilePlan<T>::run_panel(const Call& call, const Block& b, const TileUnit& un
 /// next is read, and what follows in the packed kernel is fetched meanwhile. The sums wait in slot.carry.
 template <class T>
 void TilePlan<T>::run_taps(const Call& call, const TileUnit& unit, const TilePanel& panel, std::int64_t pixels, const Slot& slot) const noexcept {
-  const std::int64_t width = panel.vectors * layout_.lanes, most = kernels_.rows[panel.vectors], longest = kStretchBytes / (width * static_cast<std::int64_t>(sizeof(T)));
+  const std::int64_t width = panel.vectors * layout_.lanes, most = kernels_.rows[panel.vectors];
+  const std::int64_t longest = kStretchBytes / (width * static_cast<std::int64_t>(sizeof(T)));
   const T* rows[most_pixels_by_taps];
   T *sums[most_pixels_by_taps], *met[most_pixels_by_taps];
   for (std::int64_t m = 0; m < pixels; ++m) sums[m] = slot.carry + m * width;
