@@ -36,7 +36,7 @@ int report(int code, const std::string& message) {
   std::string line = message;
   for (char& c : line)
     if (c == '\n' || c == '\r') c = ' ';
-  std::cerr << "upconv: " << line << "\n";
+  std::cerr << "upconv: " + line + "\n";   // one write: the lines of several processes stay whole
   return code;
 }
 

@@ -184,10 +184,10 @@ void train_on_ranks(const Options& o) {
     tell(o, *world);
   } catch (const StateError& e) {
     if (e.kind() == StateError::Kind::distributed || e.kind() == StateError::Kind::interrupted || e.kind() == StateError::Kind::numeric) throw;
-    std::cerr << "upconv: rank " << world->rank() << ": " << e.what() << std::endl;
+    std::cerr << base::cat("upconv: rank ", world->rank(), ": ", e.what(), "\n");
     world->abort(6);
   } catch (const std::exception& e) {
-    std::cerr << "upconv: rank " << world->rank() << ": " << e.what() << std::endl;
+    std::cerr << base::cat("upconv: rank ", world->rank(), ": ", e.what(), "\n");
     world->abort(6);
   }
 }
